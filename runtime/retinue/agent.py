@@ -1,0 +1,218 @@
+"""The compiled agent: frozen data that every later stage reads and none changes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+
+_NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A value that isn't in the compiled form: it is looked up where it is used.
+
+    `name` is a variable's name for `env`, `scope/key` for `secret`, `host` for `workspace`.
+    """
+
+    kind: Literal["env", "secret", "workspace"]
+    name: str
+    default: str | None = None
+
+    def __str__(self) -> str:
+        fallback = "" if self.default is None else f":-{self.default}"
+        return f"${{{self.kind}.{self.name}{fallback}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text with references in it. Its `str` shows the references, never their values."""
+
+    parts: tuple[str | Ref, ...]
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.parts))
+
+    def resolve(self, lookup: Callable[[Ref], str]) -> str:
+        """The text with every reference replaced; `lookup` raises MissingReferenceError."""
+        return "".join(part if isinstance(part, str) else lookup(part) for part in self.parts)
+
+
+Text = str | Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where a model is reached. `model` is a LiteLLM id such as `databricks/<endpoint>`.
+
+    `settings` are OpenAI request parameters sent with every call; `timeout` is in seconds.
+    """
+
+    model: str
+    api_base: Text | None = None
+    api_key: Text | None = None
+    settings: Mapping[str, JsonValue] = field(default_factory=lambda: _NOTHING)
+    timeout: float = 60.0
+
+    @property
+    def provider(self) -> str:
+        """The part of the id before the first slash; empty where there is none."""
+        head, slash, _ = self.model.partition("/")
+        return head if slash else ""
+
+
+VariableType = Literal["string", "integer", "number", "boolean"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A prompt variable. `source` is a path such as `request.metadata.region` or `clock.date`."""
+
+    name: str
+    type: VariableType = "string"
+    default: JsonValue = None
+    source: str | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instructions:
+    """The system prompt as Jinja2 source. `origin` names the file it came from, for messages.
+
+    Plain text without variables is stored with `literal=True` and never meets Jinja2.
+    `includes` maps a path under `prompts/` to its source.
+    """
+
+    text: str
+    origin: str
+    literal: bool = False
+    variables: tuple[Variable, ...] = ()
+    includes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillFile:
+    """A file of a skill: `path` relative to the skill's folder, POSIX style; `size` in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skill:
+    """An Agent Skills folder (agentskills.io): `body` is SKILL.md without its frontmatter."""
+
+    name: str
+    description: str
+    body: str
+    root: Path
+    files: tuple[SkillFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stdio:
+    """An MCP server started as a child process: argv, no shell."""
+
+    command: str
+    args: tuple[Text, ...] = ()
+    env: tuple[tuple[str, Text], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """An MCP server at a URL (streamable HTTP)."""
+
+    url: Text
+    headers: tuple[tuple[str, Text], ...] = ()
+
+
+DatabricksKind = Literal["genie_space"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Databricks:
+    """An MCP server that the workspace manages. `target` is the space's id, an index's name, …
+
+    `target` is None where it is a bundle variable without a local value: then the server
+    can be bundled, or replaced by its offline twin, but not reached. `written` is the target as
+    the file has it: a bundle keeps the variable, which has a value per deployment target.
+    """
+
+    kind: DatabricksKind
+    target: Text | None
+    written: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """What stands in for a Databricks server under `--offline`: a folder with a local space."""
+
+    kind: DatabricksKind
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolServer:
+    """An MCP server and how the agent uses it. `timeout` is per call, in seconds.
+
+    `include` and `exclude` are globs over the server's own tool names.
+    """
+
+    name: str
+    transport: Stdio | Http | Databricks
+    auth: Literal["user", "app"] = "app"
+    twin: Twin | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    required: bool = False
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a run may use. `timeout` is in seconds; `max_tokens` counts all of its model calls."""
+
+    max_turns: int = 20
+    max_tool_calls: int = 50
+    max_tokens: int | None = None
+    timeout: float = 110.0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """A file the compiler read: `path` relative to the project's root, `sha256` in hex."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """One agent, complete: nothing after the compiler reads YAML or interpolates.
+
+    `digest` is a hash over `sources`, the runtime's version and the variables that went in.
+    """
+
+    name: str
+    description: str
+    model: Route
+    instructions: Instructions
+    skills: tuple[Skill, ...] = ()
+    mcp_servers: tuple[ToolServer, ...] = ()
+    limits: Limits = Limits()
+    sources: tuple[Source, ...] = ()
+    digest: str = ""
+
+    def with_model(
+        self, model: str | None, settings: Mapping[str, JsonValue] = _NOTHING
+    ) -> "Agent":
+        """The same agent with another model (None keeps it) and `settings` over its own.
+
+        Another model drops the route's address and key: they belong to the old one.
+        """
+        route = Route(model=model, timeout=self.model.timeout) if model else self.model
+        merged = {**self.model.settings, **settings}
+        return replace(self, model=replace(route, settings=merged))

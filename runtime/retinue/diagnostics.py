@@ -1,0 +1,90 @@
+"""Mistakes in a text → lines a person can act on: place, message, code, excerpt, caret, hint."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Literal
+
+from retinue.errors import RetinueError
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A token's place: `file` relative to the project's root; `line` and `column` count from 1.
+
+    `width` is the token's length in characters on that line, at least 1.
+    """
+
+    file: str
+    line: int = 1
+    column: int = 1
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One mistake: `message` is one lowercase sentence, `code` stable, `excerpt` the line."""
+
+    location: Location
+    message: str
+    code: str
+    hint: str | None = None
+    severity: Severity = "error"
+    excerpt: str | None = None
+    related: tuple[tuple[Location, str], ...] = field(default=())
+
+    def __str__(self) -> str:
+        label = "" if self.severity == "error" else "warning: "
+        return f"{self.location}: {label}{self.message} [{self.code}]"
+
+    def render(self) -> str:
+        """The whole block: headline, excerpt with caret, related places, hint."""
+        lines = [str(self)]
+        if self.excerpt is not None:
+            lines += _excerpt(self.location, self.excerpt)
+        lines += [f"  note: {place}: {note}" for place, note in self.related]
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class CompileError(RetinueError):
+    """Agent files have mistakes: all of them, sorted by place, without repeats."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = in_order(diagnostics)
+        super().__init__("\n".join(str(d) for d in self.diagnostics))
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sorted by file, line and column, without repeats."""
+    unique = dict.fromkeys(diagnostics)
+    return tuple(sorted(unique, key=lambda d: (d.location, d.code, d.message)))
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str | None:
+    """A hint that names the nearest of `known`, or all of them where they are few, or None."""
+    near = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    if 0 < len(known) <= 12:
+        return f"one of: {', '.join(known)}"
+    return None
+
+
+# A minified line would drown the message; the caret stays in sight.
+_WINDOW = 100
+
+
+def _excerpt(place: Location, text: str) -> list[str]:
+    start = max(0, place.column - 1 - _WINDOW // 2) if len(text) > _WINDOW else 0
+    shown = "".join(c if c.isprintable() else " " for c in text[start : start + _WINDOW])
+    offset = place.column - 1 - start
+    caret = "^" * max(1, min(place.width, len(shown) - offset))
+    gutter = str(place.line)
+    return [f"  {gutter} | {shown}", f"  {' ' * len(gutter)} | {' ' * offset}{caret}"]

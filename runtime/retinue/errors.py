@@ -1,0 +1,91 @@
+"""Every exception Retinue raises on purpose; anything else that escapes is a bug.
+
+RetinueError
+├── ProjectError          the folder isn't a project, or a path leaves it
+├── CompileError          agent files with mistakes (retinue.diagnostics, carries diagnostics)
+├── UsageError            what the caller named (an agent) does not exist
+├── PromptError           a prompt can't be rendered with the values it got
+├── MissingReferenceError an environment variable or secret is missing when it is used
+├── RequestError          the caller's request is wrong; names the parameter
+├── ModelError            the model's side failed; `kind` says how
+├── ToolError             a tool failed; the text goes to the model, and the run goes on
+├── RunError              the run itself had to stop (deadline)
+├── LinkError             a tool server is lost (retinue.run.mcp, becomes a ToolError there)
+└── ServeError            the server can't listen or start (retinue.serve.server)
+"""
+
+from typing import Literal
+
+ModelFault = Literal[
+    "auth",
+    "bad_request",
+    "content_filter",
+    "context_window",
+    "not_found",
+    "not_supported",
+    "rate_limit",
+    "timeout",
+    "truncated",
+    "unavailable",
+]
+
+
+class RetinueError(Exception):
+    """Root of the tree; `str(error)` is one sentence that may be shown to a user."""
+
+
+class ProjectError(RetinueError):
+    """The folder isn't a Retinue project, or a path in it leads outside."""
+
+
+class UsageError(RetinueError):
+    """The command or call names something that isn't there; the message names the nearest."""
+
+
+class PromptError(RetinueError):
+    """A prompt can't be rendered: a value is missing, or the text outgrows its limits."""
+
+
+class MissingReferenceError(RetinueError):
+    """A `${env.X}` or `${secret.scope/key}` has no value at the moment it is used."""
+
+
+class RequestError(RetinueError):
+    """The caller's request can't be served as it stands.
+
+    `status` is the HTTP status; `param` the request field in OpenAI's notation
+    (`messages[1].role`); `code` OpenAI's error code, where one exists.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        status: int = 400,
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+        self.status = status
+
+
+class ModelError(RetinueError):
+    """The model's side failed. The message is ours: provider text is never passed on.
+
+    `retry_after` is in seconds, where the provider named it.
+    """
+
+    def __init__(self, kind: ModelFault, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind: ModelFault = kind
+        self.retry_after = retry_after
+
+
+class ToolError(RetinueError):
+    """A tool call failed; the message is written for the model, which may try otherwise."""
+
+
+class RunError(RetinueError):
+    """The run had to stop before it had an answer, for example at its deadline."""

@@ -1,0 +1,87 @@
+"""A folder → the places in it. Only this module knows the layout; no path leaves the root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from retinue.errors import ProjectError
+
+AGENT_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's root, absolute and without links; made by `Project.at` or `Project.find`."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, folder: str | Path) -> "Project":
+        """The project in `folder`. Raises ProjectError when it holds no `agents/`."""
+        root = Path(folder).resolve()
+        if not (root / "agents").is_dir():
+            raise ProjectError(
+                f"{folder} is not a Retinue project: it has no agents/ folder. "
+                "Run in a project's folder, or name it with -C."
+            )
+        return cls(root)
+
+    @classmethod
+    def find(cls, start: str | Path = ".") -> "Project":
+        """The nearest project at or above `start`. Raises ProjectError when there is none."""
+        here = Path(start).resolve()
+        for folder in (here, *here.parents):
+            if (folder / "agents").is_dir():
+                return cls(folder)
+        return cls.at(start)
+
+    @property
+    def dotenv(self) -> Path:
+        return self.root / ".env"
+
+    @property
+    def databricks_yml(self) -> Path:
+        return self.root / "databricks.yml"
+
+    @property
+    def prompts(self) -> Path:
+        return self.root / "prompts"
+
+    def agent_files(self) -> tuple[Path, ...]:
+        """Every agent file, sorted by name."""
+        folder = self.root / "agents"
+        return tuple(
+            sorted(
+                p for p in folder.iterdir() if p.suffix in AGENT_SUFFIXES and p.name[0] not in "._"
+            )
+        )
+
+    def agent_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(path.stem for path in self.agent_files()))
+
+    def skill_names(self) -> tuple[str, ...]:
+        """The folders under `skills/`, sorted."""
+        folder = self.root / "skills"
+        if not folder.is_dir():
+            return ()
+        return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != "."))
+
+    def skill_folder(self, name: str) -> Path:
+        return self.inside(f"skills/{name}")
+
+    def inside(self, relative: str | Path) -> Path:
+        """The path with its links followed. Raises ProjectError when it leads out of the root."""
+        if "\x00" in str(relative):
+            raise ProjectError("a path holds a NUL character")
+        try:
+            path = (self.root / relative).resolve()
+        except (OSError, RuntimeError):  # a loop of links
+            raise ProjectError(f"'{relative}' can't be followed") from None
+        if not path.is_relative_to(self.root):
+            raise ProjectError(f"'{relative}' leads out of the project")
+        return path
+
+    def shown(self, path: Path) -> str:
+        """The path as messages name it: relative to the root, with forward slashes."""
+        return (
+            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        )

@@ -1,0 +1,24 @@
+"""Fixtures that every room's tests share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="rewrite golden files")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compare a text with the file that holds what it should be; `--rewrite` writes the file."""
+
+    def compare(path: Path, actual: str) -> None:
+        if request.config.getoption("--rewrite"):
+            path.write_text(actual, encoding="utf-8")
+            return
+        assert path.exists(), f"{path} is missing: run pytest --rewrite and review it"
+        assert actual == path.read_text(encoding="utf-8")
+
+    return compare
