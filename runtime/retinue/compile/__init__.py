@@ -1,0 +1,7 @@
+"""Text → Agent: YAML files become frozen agents, or a list of everything that is wrong in them."""
+
+from retinue.compile.interpolate import CompileContext
+from retinue.compile.resolve import Compilation, compile_agents
+from retinue.compile.schema import agent_schema
+
+__all__ = ["Compilation", "CompileContext", "agent_schema", "compile_agents"]

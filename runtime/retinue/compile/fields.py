@@ -1,0 +1,145 @@
+"""The kinds of values that an agent file's fields take, for pydantic: strict, with their schema."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from retinue.agent import Template, Text
+from retinue.compile.interpolate import Pending, Resolved
+from retinue.compile.scalars import scalar
+
+
+class Spec(BaseModel):
+    """A part of an agent file. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Keys that are known, and that this version can't do yet."""
+
+    hints: ClassVar[Mapping[str, str]] = {}
+    """What to write instead of another platform's keys."""
+
+
+class Shorthand:
+    """A string may stand for the object that has it under `key`; `schema` says which strings."""
+
+    def __init__(self, key: str, **schema: str | int) -> None:
+        self.key = key
+        self.schema = schema or {"minLength": 1}
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._expanded, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        short = f"Short for an object with only `{self.key}`."
+        text = {"type": "string", "description": short, **self.schema}
+        return {"anyOf": [text, handler(schema)]}
+
+    def _expanded(self, value: object) -> object:
+        if isinstance(value, str):
+            return {self.key: value}
+        if not isinstance(value, dict):
+            raise PydanticCustomError("string_or_object", "")
+        return value
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)")
+_MAX_SECONDS = 86_400
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, Resolved):
+        value = reread(value)
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
+        value = float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("duration", "")
+    if not 0 < value <= _MAX_SECONDS:
+        raise PydanticCustomError("duration_range", "")
+    return float(value)
+
+
+def reread(value: Any) -> Any:
+    """What a reference gave, as if it had been written in its place; anything else as it is."""
+    try:
+        return scalar(value) if isinstance(value, Resolved) else value
+    except ValueError:
+        return value
+
+
+def _text(value: object) -> Text | Pending:
+    if isinstance(value, str | Template | Pending):
+        return value
+    raise PydanticCustomError("string_type", "")
+
+
+def _scalar(value: object) -> str | float | bool | None:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise PydanticCustomError("scalar", "")
+
+
+def _json(value: object) -> Any:
+    return value
+
+
+Reference = Annotated[Text | Pending, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+Scalar = Annotated[
+    str | int | float | bool | None,
+    PlainValidator(_scalar),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+Json = Annotated[Any, PlainValidator(_json), WithJsonSchema({})]
+Duration = Annotated[
+    float,
+    PlainValidator(_seconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_SECONDS},
+                {"type": "string", "pattern": r"^\d{1,9}(\.\d{1,6})?(ms|s|m|h)$"},
+            ]
+        }
+    ),
+]
+Integer = Annotated[int, BeforeValidator(reread)]
+Number = Annotated[float, BeforeValidator(reread)]
+Boolean = Annotated[bool, BeforeValidator(reread)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+def _variable(value: object) -> object:
+    return value if isinstance(value, dict) else {"default": value}
+
+
+class ScalarDefault:
+    """A scalar may stand for a variable's object with that default."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_variable, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": ["string", "number", "boolean"]}, handler(schema)]}

@@ -1,0 +1,294 @@
+"""`instructions` of an agent file → Instructions: the prompt read, its variables checked."""
+
+import keyword
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from retinue.agent import Instructions, JsonValue, Variable, VariableType
+from retinue.compile.fields import reread
+from retinue.compile.interpolate import Resolved
+from retinue.compile.mistakes import stands_for
+from retinue.compile.prompts import (
+    MAX_PROMPT_BYTES,
+    PromptCheck,
+    PromptText,
+    Use,
+    is_template,
+    undeclared,
+)
+from retinue.compile.reader import Reader, ReadError
+from retinue.compile.report import Report, quoted, split_lines
+from retinue.compile.source_text import decode
+from retinue.compile.spec import InstructionsSpec, VariableSpec
+from retinue.compile.tree import Document, Node, Path
+from retinue.diagnostics import Location, did_you_mean
+
+_ROOT: Path = ("instructions",)
+_VARIABLES: Path = ("instructions", "variables")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = frozenset({*keyword.kwlist, "true", "false", "none", "loop", "self", "context"})
+_METADATA = re.compile(r"request\.metadata\.[A-Za-z0-9_.-]{1,64}")
+_SOURCES = (
+    "user.email", "user.name", "user.id", "clock.date", "clock.time", "clock.datetime",
+)  # fmt: skip
+_TYPES: Mapping[VariableType, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """A prompt's text, its file's path, and the files read for it."""
+
+    source: PromptText
+    origin: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What a prompt reads and includes, and what is wrong with it."""
+
+    uses: tuple[Use, ...]
+    includes: tuple[tuple[str, str], ...]
+    files: tuple[str, ...]
+    failed: bool
+    report: Report
+
+
+Checked = dict[str, _Checked]
+"""Prompt files that were checked, by path: agents share them."""
+
+
+_NOTHING_TO_CHECK = _Checked((), (), (), failed=False, report=Report())
+
+
+@dataclass(slots=True)
+class InstructionsStage:
+    """The instructions of one agent: `document` as written, `root` with references replaced."""
+
+    document: Document
+    root: Node
+    reader: Reader
+    report: Report
+    checked: Checked
+
+    def compile(self, spec: InstructionsSpec) -> tuple[Instructions, list[str]] | None:
+        """The instructions and the files that were read for them, or None with the reason in
+        the report.
+        """
+        variables = tuple(self._variable(*item) for item in spec.variables.items())
+        prompt = self._prompt(spec)
+        if prompt is None:
+            return None
+        text = prompt.source.text
+        template = is_template(text)
+        checked = self._checked(prompt) if template else _NOTHING_TO_CHECK
+        self.report.take(checked.report)
+        self._check_declared(checked.uses, spec.variables)
+        if not checked.failed:
+            self._check_used(checked.uses, spec.variables)
+        instructions = Instructions(
+            text=text,
+            origin=prompt.origin,
+            literal=not template and not variables,
+            variables=variables,
+            includes=checked.includes,
+        )
+        return instructions, [*prompt.files, *checked.files]
+
+    def _checked(self, prompt: _Prompt) -> _Checked:
+        """A prompt file is checked once, a text in the agent file where it stands."""
+        if not prompt.files:
+            return self._check(prompt)
+        if prompt.origin not in self.checked:
+            self.checked[prompt.origin] = self._check(prompt)
+        return self.checked[prompt.origin]
+
+    def _check(self, prompt: _Prompt) -> _Checked:
+        report = self.report.sibling()
+        check = PromptCheck(report, replace(self, report=report)._include)  # noqa: SLF001 - itself
+        uses = tuple(check.uses(prompt.source))
+        includes = tuple(sorted(check.includes.items()))
+        files = tuple(f"prompts/{name}" for name, _ in includes)
+        return _Checked(uses, includes, files, check.failed, report)
+
+    def _prompt(self, spec: InstructionsSpec) -> _Prompt | None:
+        node = self.root.child("instructions")
+        if node is None:
+            return None
+        if isinstance(node.value, str):
+            return self._inline(node)
+        given = [key for key in ("text", "file") if key in {*node.entries, *node.absent}]
+        if len(given) != 1:
+            self._not_one(given)
+            return None
+        text = node.child("text")
+        if text is not None:
+            return self._inline(text)
+        return self._from_file(spec.file, self.root.at((*_ROOT, "file"))) if spec.file else None
+
+    def _not_one(self, given: Sequence[str]) -> None:
+        if given:
+            place, message = self.root.key((*_ROOT, "file")), "'text' and 'file' exclude each other"
+            self.report.error(place, message, "conflicting-keys", "keep one of them")
+        elif not (stands_for("file", self.root, _ROOT) or stands_for("text", self.root, _ROOT)):
+            place = self.root.key(_ROOT)
+            hint = "add 'file: prompts/….md.j2' or 'text: …'"
+            self.report.error(place, "the instructions lack a text", "missing-key", hint)
+
+    def _inline(self, node: Node) -> _Prompt | None:
+        text = str(node.value)
+        if not text.strip():
+            self._no_text(node.place)
+            return None
+        return _Prompt(PromptText(text, _Inline(self.document, node, text).place), self._file, ())
+
+    @property
+    def _file(self) -> str:
+        return self.document.file
+
+    def _no_text(self, place: Location) -> None:
+        self.report.error(place, "the instructions are empty", "empty-value", "write what to do")
+
+    def _from_file(self, path: str, place: Location) -> _Prompt | None:
+        source = self._source(path, place)
+        if source is None:
+            return None
+        if not source.text.strip():
+            self._no_text(place)
+            return None
+        return _Prompt(source, path, (path,))
+
+    def _source(self, path: str, place: Location) -> PromptText | None:
+        """A prompt file's text; the reason why there is none goes to `place`."""
+        try:
+            data = self.reader.read(path, MAX_PROMPT_BYTES)
+        except ReadError as error:
+            hint = self._nearest(path) if error.code == "file-not-found" else None
+            self.report.error(place, str(error), error.code, hint)
+            return None
+        text = decode(path, data, self.report)
+        if text is None:
+            return None
+        text = "\n".join(split_lines(text))
+        self.report.add_lines(path, text.split("\n"))
+        return PromptText(text, Document(path, text, self.root).place)
+
+    def _nearest(self, path: str) -> str | None:
+        known = [*self.reader.matching("prompts/*"), *self.reader.matching("prompts/*/*")]
+        return did_you_mean(path[:100], known)
+
+    def _include(self, name: str, place: Location) -> PromptText | None:
+        """A file under prompts/ that a prompt includes."""
+        path = f"prompts/{name}"
+        if not self._under_prompts(path):
+            message = f"the include {quoted(name)} leads out of prompts/"
+            self.report.error(place, message, "path-outside")
+            return None
+        return self._source(path, place)
+
+    def _under_prompts(self, path: str) -> bool:
+        return self.reader.is_under(path, "prompts")
+
+    def _check_declared(self, uses: Iterable[Use], declared: Mapping[str, VariableSpec]) -> None:
+        for use in uses:
+            if use.name not in declared and not self._was_declared(use.name):
+                message, hint = undeclared(use, declared)
+                self.report.error(use.place, message, "undeclared-variable", hint)
+
+    def _check_used(self, uses: Iterable[Use], declared: Mapping[str, VariableSpec]) -> None:
+        used = {use.name for use in uses}
+        for name in declared:
+            if name not in used and _is_name(name):
+                place = self.root.key((*_VARIABLES, name))
+                message = f"the variable '{name}' is not used in the prompt"
+                hint = f"write {{{{ {name} }}}} in the prompt, or remove the variable"
+                self.report.warning(place, message, "unused-variable", hint)
+
+    def _was_declared(self, name: str) -> bool:
+        """Whether the variable is there, but was left out because it is wrong."""
+        return name in self.root.find(_VARIABLES).absent
+
+    def _variable(self, name: str, spec: VariableSpec) -> Variable:
+        path = (*_VARIABLES, name)
+        self._check_name(name)
+        kind, default = self._typed_default(path, spec)
+        if spec.source is not None:
+            self._check_source(spec.source, self.root.at((*path, "source")))
+        elif default is None and "default" not in self.root.find(path).absent:
+            message = f"the variable '{name}' has neither a default nor a source"
+            self.report.error(self.root.key(path), message, "missing-key", "give it one of them")
+        required = default is None if spec.required is None else spec.required
+        return Variable(
+            name=name, type=kind, default=default, source=spec.source, required=required
+        )
+
+    def _check_name(self, name: str) -> None:
+        if not _is_name(name):
+            message = f"{quoted(name)} can't be a variable's name"
+            hint = "use letters, digits and underscores, and no word that Jinja2 or Python reserves"
+            self.report.error(self.root.key((*_VARIABLES, name)), message, "bad-name", hint)
+
+    def _typed_default(self, path: Path, spec: VariableSpec) -> tuple[VariableType, JsonValue]:
+        default = spec.default
+        if isinstance(default, Resolved):
+            default = str(default) if spec.type in (None, "string") else reread(default)
+        if default is None or spec.type is None:
+            return spec.type or _type_of(default), default
+        if not isinstance(default, _TYPES[spec.type]) or (
+            isinstance(default, bool) and spec.type != "boolean"
+        ):
+            place = self.root.at((*path, "default"))
+            message = f"the default is not of the type {spec.type}"
+            self.report.error(place, message, "wrong-type", "change the default, or the type")
+        return spec.type, default
+
+    def _check_source(self, source: str, place: Location) -> None:
+        if source in _SOURCES or _METADATA.fullmatch(source):
+            return
+        known = ("request.metadata.KEY", *_SOURCES)
+        near = did_you_mean(source[:60], known)
+        if source.startswith("env."):
+            near = f"the environment is read at compile time: default: ${{{source[:60]}}}"
+        elif not (near and near.startswith("did")):
+            near = f"one of: {', '.join(known)}"
+        self.report.error(place, f"unknown source {quoted(source)}", "unknown-source", near)
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and name not in _RESERVED
+
+
+def _type_of(default: JsonValue) -> VariableType:
+    if isinstance(default, bool):
+        return "boolean"
+    if isinstance(default, int | float):
+        return "integer" if isinstance(default, int) else "number"
+    return "string"
+
+
+@dataclass(frozen=True, slots=True)
+class _Inline:
+    """Places in a prompt that is a YAML scalar: the n-th occurrence of a word in the value is the
+    n-th in the source, unless the value was written with escapes.
+    """
+
+    document: Document
+    node: Node
+    text: str
+
+    def place(self, offset: int, width: int) -> Location:
+        word = self.text[offset : offset + width]
+        start, end = self.node.span
+        source = self.document.text[start:end]
+        if not word or source.count(word) != self.text.count(word):
+            return self.node.place
+        position = -1
+        for _ in range(self.text.count(word, 0, offset) + 1):
+            position = source.find(word, position + 1 if position < 0 else position + len(word))
+        return self.document.place(start + position, width)

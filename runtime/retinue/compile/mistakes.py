@@ -1,0 +1,269 @@
+"""A document's tree → an AgentSpec; pydantic's errors → our own sentences at the exact token."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from retinue.compile.fields import Spec
+from retinue.compile.report import MAX_PER_FILE, Report, quoted
+from retinue.compile.spec import AgentSpec
+from retinue.compile.tree import INVALID, Node, Path
+from retinue.diagnostics import did_you_mean
+
+_MAX_ROUNDS = 8
+# What takes the place of a missing key, so that the rest of the file can still be checked.
+_STAND_IN: Mapping[str, object] = {"model": "-", "instructions": "-"}
+
+
+def read_spec(root: Node, report: Report) -> tuple[AgentSpec, Node] | None:
+    """The spec and the tree it was read from; None where there is nothing to go on with.
+
+    Every mistake goes to the report. Wrong values are then left out of both, so that what is
+    right can be checked further: a spec alone doesn't mean that the file was good.
+    """
+    if not isinstance(root.value, dict):
+        _no_object(root, report)
+        return None
+    root = root.without(path for path, _ in root.where(lambda value: value is INVALID))
+    root = root.without(_empty(root, report))
+    _missing_at_root(root, report)
+    for _ in range(_MAX_ROUNDS):
+        try:
+            return AgentSpec.model_validate({**_STAND_IN, **_plain(root)}), root
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        for details in errors[: 2 * MAX_PER_FILE]:
+            _report(details, root, report)
+        root = root.without(_wrong(details, root) for details in errors)
+    return None
+
+
+def _plain(root: Node) -> dict[str, object]:
+    return {key: entry.node.plain() for key, entry in root.entries.items()}
+
+
+def _no_object(root: Node, report: Report) -> None:
+    if root.value is None:
+        message, hint = "the file is empty", "an agent needs at least model and instructions"
+    else:
+        message = f"expected an object with keys, got {_shown(root.value)}"
+        hint = "start with a line such as 'name: assistant'"
+    report.error(root.place, message, "empty-file" if root.value is None else "wrong-type", hint)
+
+
+def _empty(root: Node, report: Report) -> Iterator[Path]:
+    """Keys without a value: refused everywhere but among parameters that are passed on."""
+    for path, _ in root.where(lambda value: value is None):
+        if path[:3] != ("model", "settings", "extra"):
+            place = root.key(path)
+            message = (
+                f"'{path[-1]}' has no value" if isinstance(path[-1], str) else "an item is empty"
+            )
+            report.error(place, message, "empty-value", "give it a value, or remove it")
+            yield path
+
+
+def _missing_at_root(root: Node, report: Report) -> None:
+    for key in _STAND_IN:
+        if key not in root.entries and key not in root.absent and not stands_for(key, root, ()):
+            place = root.place
+            example = AgentSpec.model_fields[key].examples or [""]
+            report.error(place, f"'{key}' is missing", "missing-key", f"add '{key}: {example[0]}'")
+
+
+def stands_for(key: str, root: Node, path: Path) -> bool:
+    """Whether a wrong key of the object at `path` was meant for `key`, and its hint says so."""
+    spec = _spec_at(path)
+    node = root.find(path)
+    if spec is None:
+        return False
+    wrong = ({*node.entries} - {*spec.model_fields}) | node.absent
+    return any(re.search(rf"[`']{key}\b", _key_hint(spec, other) or "") for other in wrong)
+
+
+def _key_hint(spec: type[Spec], key: str) -> str | None:
+    return spec.hints.get(key) or did_you_mean(key[:60], list(spec.model_fields))
+
+
+def _wrong(details: ErrorDetails, root: Node) -> Path:
+    """What to leave out: the value itself, what stands for it, or the object that lacks a key."""
+    path = tuple(details["loc"])
+    node, depth = root, 0
+    for step in path[:-1] if details["type"] == "missing" else path:
+        below = node.child(step)
+        if below is None:
+            break
+        node, depth = below, depth + 1
+    return path[:depth]
+
+
+def _report(details: ErrorDetails, root: Node, report: Report) -> None:
+    path = tuple(details["loc"])
+    kind = details["type"]
+    if kind == "missing":
+        _missing(path, root, report)
+    elif kind == "extra_forbidden":
+        _unknown_key(path, root, report)
+    else:
+        code, message, hint = _sentence(details)
+        report.error(root.at(path), message, code, hint)
+
+
+def _missing(path: Path, root: Node, report: Report) -> None:
+    owner = root.find(path[:-1])
+    if path[-1] in owner.absent or stands_for(str(path[-1]), root, path[:-1]):
+        return
+    place = root.key(path[:-1]) if path[:-1] else owner.place
+    report.error(place, f"'{path[-1]}' is missing", "missing-key", f"add '{path[-1]}'")
+
+
+def _unknown_key(path: Path, root: Node, report: Report) -> None:
+    key = str(path[-1])
+    spec = _spec_at(path[:-1])
+    if spec is None:
+        return
+    where = f" in {_dotted(path[:-1])}" if path[:-1] else ""
+    if key in spec.later:
+        report.error(root.key(path), f"'{key}' is not supported yet", "not-supported-yet")
+        return
+    hint = _key_hint(spec, key)
+    report.error(root.key(path), f"unknown key {_key(key)}{where}", "unknown-key", hint)
+
+
+def _dotted(path: Path) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step[:40]}" for step in path)
+    return "".join(steps).removeprefix(".")
+
+
+def _key(key: str) -> str:
+    return f"'{quoted(key)[1:-1]}'"
+
+
+def _spec_at(path: Path) -> type[Spec] | None:
+    """The model that describes the object at `path`."""
+    kind: Any = AgentSpec
+    for step in path:
+        inner = _spec_in(kind)
+        if inner is not None and str(step) in inner.model_fields:
+            kind = inner.model_fields[str(step)].annotation
+        elif inner is not None:
+            return None
+        else:
+            kind = get_args(kind)[-1] if get_args(kind) else None
+    return _spec_in(kind)
+
+
+def _spec_in(kind: Any) -> type[Spec] | None:
+    """The model that a type is, or wraps by Annotated or Optional; None for a list or map."""
+    if isinstance(kind, type) and issubclass(kind, Spec):
+        return kind
+    if getattr(kind, "__origin__", None) in (list, dict):
+        return None
+    found = (_spec_in(inner) for inner in get_args(kind))
+    return next((spec for spec in found if spec is not None), None)
+
+
+_Sentence = tuple[str, str, str | None]
+
+
+def _sentence(details: ErrorDetails) -> _Sentence:
+    """Code, message and hint of an error at a value."""
+    kind, value = details["type"], details["input"]
+    if kind in _EXPECTED:
+        code = "out-of-range" if kind == "duration_range" else "wrong-type"
+        return code, f"expected {_EXPECTED[kind]}, got {_shown(value)}", _fix(kind, value)
+    if kind == "literal_error":
+        return _choice(details)
+    if kind == "string_pattern_mismatch":
+        return "bad-name", _pattern(tuple(details["loc"]), value), None
+    if kind == "string_too_short":
+        return "empty-value", "the text is empty", "give it a value, or remove it"
+    if kind == "string_too_long":
+        return _too_long(details)
+    if kind in _BOUNDS:
+        bound = next(iter(details["ctx"].values()))
+        return "out-of-range", f"expected {_BOUNDS[kind]} {bound:g}, got {_shown(value)}", None
+    return "wrong-value", f"this value is not allowed: {_shown(value)}", None
+
+
+_EXPECTED = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "string_or_object": "a string or an object",
+    "scalar": "a string, a number, true or false",
+    "duration": "a duration such as 60s, 2m or 500ms",
+    "duration_range": "a duration above 0 and up to 24h",
+}
+_BOUNDS = {
+    "greater_than_equal": "at least",
+    "less_than_equal": "at most",
+    "greater_than": "more than",
+    "less_than": "less than",
+}
+
+
+def _too_long(details: ErrorDetails) -> _Sentence:
+    limit = details["ctx"]["max_length"]
+    message = f"the text has {len(details['input'])} characters; at most {limit} are allowed"
+    hint = "a Databricks App's name has no room for more" if details["loc"] == ("name",) else None
+    return "too-long", message, hint
+
+
+def _choice(details: ErrorDetails) -> _Sentence:
+    value = details["input"]
+    known = [
+        word.strip("'") for word in details["ctx"]["expected"].replace(" or ", ", ").split(", ")
+    ]
+    expected = known[0] if len(known) == 1 else f"{', '.join(known[:-1])} or {known[-1]}"
+    hint = did_you_mean(value[:60], known) if isinstance(value, str) else None
+    near = hint if hint and hint.startswith("did") else None
+    if value in known:
+        near = "remove the quotes"
+    return "wrong-value", f"expected {expected}, got {_shown(value)}", near
+
+
+def _pattern(path: Path, value: object) -> str:
+    if path == ("name",):
+        return (
+            f"{_shown(value, article=False)} can't be an agent's name: it takes a-z, 0-9 and "
+            "hyphens, and starts and ends with a letter or digit"
+        )
+    return "a model's name has no blanks and is not empty"
+
+
+def _fix(kind: str, value: object) -> str | None:
+    if kind == "string_type" and isinstance(value, int | float):
+        return "put it in quotes"
+    if kind in ("int_type", "float_type", "bool_type") and isinstance(value, str):
+        return "remove the quotes" if _looks_right(kind, value) else None
+    if kind == "list_type" and isinstance(value, str | int | float):
+        return "put it in brackets: […]"
+    return None
+
+
+def _looks_right(kind: str, text: str) -> bool:
+    return text in ("true", "false") if kind == "bool_type" else text.lstrip("-").isdecimal()
+
+
+def _shown(value: object, *, article: bool = True) -> str:
+    """A value as a message names it."""
+    if isinstance(value, str):
+        return f"the string {quoted(value)}" if article else quoted(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"the {'integer' if isinstance(value, int) else 'number'} {value}"
+    if value is None:
+        return "nothing"
+    if isinstance(value, list):
+        return "a list"
+    return "an object" if isinstance(value, dict) else "a reference"

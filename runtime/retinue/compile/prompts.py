@@ -1,0 +1,379 @@
+"""A prompt's Jinja2 source → what is wrong with it, and the text for given values."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from jinja2 import TemplateSyntaxError, UndefinedError, nodes
+from jinja2.filters import FILTERS as JINJA_FILTERS
+
+from retinue.agent import Instructions, JsonValue
+from retinue.compile.report import Report
+from retinue.compile.sandbox import (
+    FILTERS,
+    MAX_OUTPUT,
+    PromptEnvironment,
+    TooMuchError,
+    budget,
+)
+from retinue.diagnostics import Location, did_you_mean
+from retinue.errors import PromptError
+
+MAX_PROMPT_BYTES = 256_000
+MAX_INCLUDES = 100
+_MAX_LEVELS = 60
+_MAX_LOOPS = 8
+
+_MARKER = re.compile(r"\{\{|\{%|\{#")
+_REFUSED: Mapping[type[nodes.Node], str] = {
+    nodes.Macro: "macro",
+    nodes.CallBlock: "call",
+    nodes.FilterBlock: "filter",
+    nodes.AssignBlock: "set … endset",
+    nodes.Import: "import",
+    nodes.FromImport: "from … import",
+    nodes.Extends: "extends",
+    nodes.Block: "block",
+}
+_JINJA_GLOBALS = ("range", "dict", "lipsum", "cycler", "joiner", "namespace")
+_SOURCES = ("request", "user", "clock", "env")
+
+
+def environment(includes: Mapping[str, str]) -> PromptEnvironment:
+    """A sandboxed environment whose `include` knows the given sources and nothing else."""
+    return PromptEnvironment(includes)
+
+
+def is_template(text: str) -> bool:
+    """Whether the text means anything to Jinja2."""
+    return _MARKER.search(text) is not None
+
+
+class Renderer:
+    """An agent's instructions, compiled once; may be used by many threads and tasks."""
+
+    def __init__(self, instructions: Instructions) -> None:
+        self._origin = instructions.origin
+        self._literal = instructions.text
+        self._template = None
+        if not instructions.literal:
+            with _prompt_errors(self._origin):
+                made = environment(dict(instructions.includes))
+                self._template = made.from_string(instructions.text)
+
+    def render(self, values: Mapping[str, JsonValue]) -> str:
+        """The prompt for `values`, by variable name.
+
+        Raises PromptError for a value that is missing, and for a text over MAX_OUTPUT characters
+        or MAX_SECONDS of work.
+        """
+        if self._template is None:
+            return self._literal
+        pieces: list[str] = []
+        length = 0
+        with _prompt_errors(self._origin), budget():
+            for piece in self._template.generate(values):
+                length += len(piece)
+                if length > MAX_OUTPUT:
+                    raise TooMuchError(f"the prompt is longer than {MAX_OUTPUT:,} characters")
+                pieces.append(piece)
+        return "".join(pieces)
+
+
+@contextmanager
+def _prompt_errors(origin: str) -> Iterator[None]:
+    """Whatever a template does wrong is a PromptError that names the prompt: its expressions may
+    raise anything that their operands raise.
+    """
+    try:
+        yield
+    except (UndefinedError, TooMuchError) as error:
+        raise PromptError(f"{origin}: {error}") from None
+    except RecursionError:
+        raise PromptError(f"{origin}: the prompt is nested too deeply") from None
+    except Exception as error:
+        raise PromptError(f"{origin}: the prompt can't be rendered: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PromptText:
+    """A prompt's source and where it stands: `place(offset, width)` is a token's location."""
+
+    text: str
+    place: Callable[[int, int], Location]
+
+    def line(self, number: int) -> Location:
+        """The place of a line's content."""
+        lines = self.text.split("\n")
+        number = min(max(number, 1), len(lines))
+        content = lines[number - 1].strip()
+        start = sum(len(line) + 1 for line in lines[: number - 1])
+        indent = len(lines[number - 1]) - len(lines[number - 1].lstrip())
+        return self.place(start + indent if content else start, max(1, len(content)))
+
+
+Include = Callable[[str, Location], PromptText | None]
+"""A name and the place that asks for it → the source, or None with the reason in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A name that a template reads and doesn't define."""
+
+    name: str
+    place: Location
+
+
+@dataclass(slots=True)
+class PromptCheck:
+    """What is wrong with a template, and the sources that it includes."""
+
+    report: Report
+    include: Include
+    includes: dict[str, str] = field(default_factory=dict)
+    failed: bool = False
+    _known: dict[str, list[Use]] = field(default_factory=dict)
+    _stack: list[str] = field(default_factory=list)
+    _environment: PromptEnvironment = field(default_factory=lambda: environment({}))
+
+    def uses(self, prompt: PromptText) -> list[Use]:
+        """The variables that the template and what it includes read, in order of appearance.
+
+        Syntax errors, unknown filters and whatever prompts can't do are reported on the way.
+        """
+        text = prompt.text.replace("\r\n", "\n")
+        prompt = PromptText(text, prompt.place)
+        try:
+            tree = self._environment.parse(text)
+        except TemplateSyntaxError as error:
+            self._syntax(prompt, error)
+            return []
+        except RecursionError:
+            self.failed = True
+            self.report.error(prompt.line(1), "the prompt is nested too deeply", "prompt-too-deep")
+            return []
+        walk = _Walk(self, prompt, self._environment)
+        walk.block(tree.body, set(), _Depth())
+        self.failed = self.failed or walk.failed
+        if not walk.failed:
+            self._generate(prompt, tree)
+        return list(walk.found.values())
+
+    def included(self, name: str, place: Location) -> list[Use]:
+        """The variables that an included file reads."""
+        if name in self._stack:
+            path = " → ".join([*self._stack[self._stack.index(name) :], name])
+            self.report.error(place, f"the prompt includes itself: {path}", "include-cycle")
+            return []
+        if name not in self._known:
+            self._known[name] = self._read(name, place)
+        return self._known[name]
+
+    def _read(self, name: str, place: Location) -> list[Use]:
+        if len(self.includes) >= MAX_INCLUDES:
+            message = f"a prompt includes at most {MAX_INCLUDES} files"
+            self.report.error(place, message, "too-many-includes")
+            return []
+        source = self.include(name, place)
+        if source is None:
+            self.failed = True
+            return []
+        self.includes[name] = source.text
+        self._stack.append(name)
+        try:
+            return self.uses(source)
+        finally:
+            self._stack.pop()
+
+    def _generate(self, prompt: PromptText, tree: nodes.Template) -> None:
+        """What Jinja2 itself finds only when it makes code of the tree."""
+        try:
+            self._environment.compile(tree, raw=True)
+        except TemplateSyntaxError as error:
+            self._syntax(prompt, error)
+
+    def _syntax(self, prompt: PromptText, error: TemplateSyntaxError) -> None:
+        self.failed = True
+        said = error.message or "this is not valid Jinja2"
+        message, hint = _sentence(said)
+        place = prompt.line(error.lineno)
+        if opened := _UNCLOSED.search(said):
+            place = _opening(self._environment, prompt, opened[1]) or place
+        self.report.error(place, message, "prompt-syntax", hint)
+
+
+_TOKENS = {
+    "end of print statement": "}}",
+    "end of statement block": "%}",
+    "begin of print statement": "{{",
+    "begin of statement block": "{%",
+}
+_UNCLOSED = re.compile(r"needs to be closed is '(\w+)'")
+_RAW = "for literal braces write {% raw %}…{% endraw %}"
+
+
+def _sentence(message: str) -> tuple[str, str | None]:
+    """Jinja2's words as one lowercase sentence, and a hint."""
+    first = message.split(". ", maxsplit=1)[0].rstrip(".")
+    for name, token in _TOKENS.items():
+        first = first.replace(name, token)
+    first = re.sub(r" at \d+$", "", first[:1].lower() + first[1:])
+    if "end of comment" in message:
+        return first, "{# starts a comment: " + _RAW
+    if missing := _UNCLOSED.search(message):
+        return f"'{missing[1]}' is never closed", f"add {{% end{missing[1]} %}}"
+    return first, _RAW if "unexpected char" in message else None
+
+
+@dataclass(slots=True)
+class _Depth:
+    levels: int = 0
+    loops: int = 0
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One template's tree: names are looked up in the scope where Jinja2 would look."""
+
+    check: PromptCheck
+    prompt: PromptText
+    environment: PromptEnvironment
+    found: dict[str, Use] = field(default_factory=dict)
+    failed: bool = False
+    _tokens: list[tuple[int, int, str]] | None = None
+
+    def block(self, body: Iterable[nodes.Node], bound: set[str], depth: _Depth) -> None:
+        for node in body:
+            self.node(node, bound, depth)
+
+    def node(self, node: nodes.Node, bound: set[str], depth: _Depth) -> None:
+        depth = _Depth(depth.levels + 1, depth.loops + isinstance(node, nodes.For))
+        if depth.levels > _MAX_LEVELS or depth.loops > _MAX_LOOPS:
+            self._error(node, "", "the prompt is nested too deeply", "prompt-too-deep")
+            return
+        if refused := _REFUSED.get(type(node)):
+            word = refused.split()[0]
+            self._error(
+                node, word, f"'{refused}' is not available in prompts", "prompt-unsupported"
+            )
+            return
+        if isinstance(node, nodes.Name):
+            self._name(node, bound)
+        elif isinstance(node, nodes.For):
+            self._for(node, bound, depth)
+        elif isinstance(node, nodes.Assign):
+            self.node(node.node, bound, depth)
+            self.node(node.target, bound, depth)
+        elif isinstance(node, nodes.With):
+            self.block(node.values, bound, depth)
+            self.block([*node.targets, *node.body], set(bound), depth)
+        elif isinstance(node, nodes.Include):
+            self._include(node, bound)
+        else:
+            self._names(node)
+            self.block(node.iter_child_nodes(), bound, depth)
+
+    def _name(self, node: nodes.Name, bound: set[str]) -> None:
+        if node.ctx != "load":
+            bound.add(node.name)
+        elif node.name not in bound:
+            self._use(Use(node.name, self._place(node, node.name)))
+
+    def _use(self, use: Use) -> None:
+        self.found.setdefault(use.name, use)
+
+    def _for(self, node: nodes.For, bound: set[str], depth: _Depth) -> None:
+        if node.recursive:
+            self._error(node, "recursive", "'recursive' is not available", "prompt-unsupported")
+        self.node(node.iter, bound, depth)
+        inner = {*bound, "loop"}
+        tests = [node.test] if node.test else []
+        self.block([node.target, *tests, *node.body], inner, depth)
+        self.block(node.else_, set(bound), depth)
+
+    def _include(self, node: nodes.Include, bound: set[str]) -> None:
+        name = node.template.value if isinstance(node.template, nodes.Const) else None
+        if not isinstance(name, str):
+            message = "an include must name one file as a text"
+            self._error(node, "include", message, "include-not-static")
+            return
+        place = self._place(node, name)
+        for use in self.check.included(name, place):
+            if use.name not in bound:
+                self._use(use)
+
+    def _names(self, node: nodes.Node) -> None:
+        """Filters, tests and attributes that there are none of."""
+        if isinstance(node, nodes.Filter) and node.name not in FILTERS:
+            known = (
+                "is not available in prompts" if node.name in JINJA_FILTERS else "does not exist"
+            )
+            hint = did_you_mean(node.name, FILTERS)
+            self._error(
+                node, node.name, f"the filter '{node.name}' {known}", "unknown-filter", hint
+            )
+        elif isinstance(node, nodes.Test) and node.name not in self.environment.tests:
+            hint = did_you_mean(node.name, list(self.environment.tests))
+            self._error(
+                node, node.name, f"the test '{node.name}' does not exist", "unknown-test", hint
+            )
+        elif isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
+            message = f"the attribute '{node.attr}' is not available in prompts"
+            self._error(node, node.attr, message, "prompt-unsupported")
+
+    def _error(
+        self, node: nodes.Node, word: str, message: str, code: str, hint: str | None = None
+    ) -> None:
+        self.failed = True
+        self.check.report.error(self._place(node, word), message, code, hint)
+
+    def _place(self, node: nodes.Node, word: str) -> Location:
+        """Where `word` stands as a token on the node's line, or the line itself."""
+        for line, offset, token in self._lexed():
+            if line >= node.lineno and token.strip("'\"") == word:
+                return self.prompt.place(offset, len(token))
+        return self.prompt.line(node.lineno)
+
+    def _lexed(self) -> list[tuple[int, int, str]]:
+        """Line, offset and text of every token inside Jinja2's delimiters."""
+        if self._tokens is None:
+            self._tokens = list(_tokens(self.environment, self.prompt.text))
+        return self._tokens
+
+
+def _tokens(made: PromptEnvironment, text: str) -> Iterator[tuple[int, int, str]]:
+    position = 0
+    for line, kind, token in made.lex(text):
+        offset = text.find(token, position)
+        if offset < 0:
+            continue
+        position = offset + len(token)
+        if kind in ("name", "string", "operator"):
+            yield line, offset, token
+
+
+def _opening(made: PromptEnvironment, prompt: PromptText, tag: str) -> Location | None:
+    """Where the last `{% tag %}` without its `{% endtag %}` stands."""
+    opened: list[int] = []
+    for _, offset, token in _tokens(made, prompt.text):
+        before = prompt.text[:offset].rstrip("-+ \t\n")
+        if token == tag and before.endswith("{%"):
+            opened.append(offset)
+        elif token == f"end{tag}" and opened:
+            opened.pop()
+    return prompt.place(opened[-1], len(tag)) if opened else None
+
+
+def undeclared(use: Use, declared: Iterable[str]) -> tuple[str, str | None]:
+    """Message and hint for a variable that the agent doesn't declare."""
+    if use.name in _JINJA_GLOBALS:
+        return f"'{use.name}' is not available in prompts", None
+    if use.name in _SOURCES:
+        return (
+            f"'{use.name}' can't be read directly",
+            "declare a variable under instructions.variables with a source, such as user.email",
+        )
+    near = did_you_mean(use.name, list(declared))
+    hint = near if near and near.startswith("did") else "declare it under instructions.variables"
+    return f"the variable '{use.name}' is not declared", hint

@@ -1,0 +1,129 @@
+"""Mistakes found by any stage → diagnostics with their source line, in order, at most so many."""
+
+import re
+from collections.abc import Sequence
+
+from retinue.diagnostics import Diagnostic, Location, in_order
+
+MAX_PER_FILE = 100
+"""A file with more mistakes shows this many; the rest are counted."""
+
+_MAX_KEPT = 10 * MAX_PER_FILE
+_MAX_EXCERPT = 10_000
+
+Related = tuple[tuple[Location, str], ...]
+
+# Shapes of the tokens that end up in files by mistake: they must not reach a log through an
+# excerpt or a message.
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}|\bdapi[0-9a-f]{16,}|\bdose[0-9a-f]{16,}"
+    r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bxox[abp]-[\w-]{10,}"
+    r"|\bAKIA[0-9A-Z]{16}|\bAIza[\w-]{30,}|\beyJ[\w-]{10,}\.[\w-]{10,}\.?[\w-]*"
+    r"|\bglpat-[\w-]{16,}|\bhf_[A-Za-z0-9]{20,}"
+)
+_NAMED = re.compile(
+    r"(?i)((?:api[_-]?key|password|passwd|secret|token|authorization)['\"]?\s*[:=]\s*['\"]?"
+    r"(?:bearer\s+|basic\s+)?)(?!\$\{)([^\s'\",}$]{8,})"
+)
+LINE_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a part of `text` has the shape of a provider's token."""
+    return _SECRET.search(text) is not None
+
+
+def masked(text: str) -> str:
+    """`text` with everything that looks like a secret replaced, character for character."""
+    text = _SECRET.sub(lambda m: "*" * len(m[0]), text)
+    return _NAMED.sub(lambda m: m[1] + "*" * len(m[2]), text)
+
+
+def quoted(text: str, limit: int = 40) -> str:
+    """`text` as a message shows it: in double quotes, short, printable, without secrets."""
+    shown = _one_line(text[: 4 * limit])
+    return f'"{shown[:limit]}…"' if len(text) > limit else f'"{shown}"'
+
+
+def _one_line(text: str) -> str:
+    """Without secrets and without anything that a terminal would act on."""
+    return "".join(c if c.isprintable() else " " for c in masked(text))
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines as editors count them: CRLF, CR or LF ends one, and nothing else does."""
+    return LINE_BREAK.split(text)
+
+
+class Report:
+    """Collects what the stages find. Texts are added so that a diagnostic can show its line."""
+
+    def __init__(self) -> None:
+        self._found: dict[Diagnostic, None] = {}
+        self._lines: dict[str, Sequence[str]] = {}
+        self._counts: dict[str, int] = {}
+
+    def add_lines(self, file: str, lines: Sequence[str]) -> None:
+        self._lines.setdefault(file, lines)
+
+    def sibling(self) -> "Report":
+        """An empty report that knows the same texts."""
+        other = Report()
+        other._lines = self._lines
+        return other
+
+    def error(
+        self,
+        place: Location,
+        message: str,
+        code: str,
+        hint: str | None = None,
+        related: Related = (),
+    ) -> None:
+        message = _one_line(message)
+        self.add(Diagnostic(place, message, code, hint, "error", self._line(place), related))
+
+    def warning(self, place: Location, message: str, code: str, hint: str | None = None) -> None:
+        message = _one_line(message)
+        self.add(Diagnostic(place, message, code, hint, "warning", self._line(place)))
+
+    def take(self, other: "Report") -> None:
+        """Everything that another report holds."""
+        for diagnostic in other._found:  # noqa: SLF001 - the same class
+            self.add(diagnostic)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        file = diagnostic.location.file
+        if diagnostic not in self._found:
+            self._counts[file] = self._counts.get(file, 0) + 1
+        if self._counts[file] <= _MAX_KEPT:
+            self._found[diagnostic] = None
+
+    def _line(self, place: Location) -> str | None:
+        lines = self._lines.get(place.file, ())
+        line = lines[place.line - 1] if place.line <= len(lines) else ""
+        return masked(line) if 0 < len(line) <= _MAX_EXCERPT else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error; warnings don't count."""
+        return any(d.severity == "error" for d in self._found)
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All of them in order; of each file the first MAX_PER_FILE and a count of the rest."""
+        shown: list[Diagnostic] = []
+        last: dict[str, Diagnostic] = {}
+        seen: dict[str, int] = {}
+        for diagnostic in in_order(self._found):
+            file = diagnostic.location.file
+            seen[file] = seen.get(file, 0) + 1
+            if seen[file] <= MAX_PER_FILE:
+                shown.append(diagnostic)
+                last[file] = diagnostic
+            if seen[file] == MAX_PER_FILE + 1:
+                shown.append(self._left_out(last[file]))
+        return tuple(shown)
+
+    def _left_out(self, last: Diagnostic) -> Diagnostic:
+        count = self._counts[last.location.file] - MAX_PER_FILE
+        return Diagnostic(last.location, f"{count} more mistakes are not shown", "too-many")

@@ -1,0 +1,260 @@
+"""Agent files of a project → frozen Agents, and every mistake in all of them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from retinue import __version__
+from retinue.agent import Agent, Skill
+from retinue.compile.document import read_document
+from retinue.compile.instructions import Checked, InstructionsStage
+from retinue.compile.interpolate import CompileContext, Interpolation
+from retinue.compile.mistakes import read_spec
+from retinue.compile.reader import Reader, ReadError
+from retinue.compile.report import Report
+from retinue.compile.route import compile_limits, compile_route
+from retinue.compile.servers import compile_servers
+from retinue.compile.skills import load_skill
+from retinue.compile.spec import AgentSpec, SkillSpec, holds_references, is_agent_name, may_wait
+from retinue.compile.tree import Document, Node
+from retinue.compile.variables import Variables, read_variables
+from retinue.diagnostics import CompileError, Diagnostic, Location, did_you_mean
+from retinue.errors import UsageError
+from retinue.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What came of compiling: the agents without mistakes, and everything that was found."""
+
+    agents: tuple[Agent, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    def checked(self) -> tuple[Agent, ...]:
+        """The agents. Raises CompileError, with all diagnostics, when there is any error."""
+        if any(diagnostic.severity == "error" for diagnostic in self.diagnostics):
+            raise CompileError(self.diagnostics)
+        return self.agents
+
+
+_NOTHING_GIVEN = CompileContext()
+
+
+def compile_agents(
+    project: Project,
+    names: Sequence[str] | None = None,
+    context: CompileContext = _NOTHING_GIVEN,
+) -> Compilation:
+    """The agents `names` in that order, or all of the project's in the order of their files.
+
+    Mistakes are diagnostics, never exceptions; one broken agent hides nothing of another.
+    Raises UsageError for a name that no agent has.
+    """
+    return _Compiler(project, context).compile(names)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An agent file as far as it could be read, and what was found in it."""
+
+    path: str
+    document: Document | None
+    report: Report
+
+    @property
+    def name(self) -> str:
+        """The name that the file gives its agent."""
+        named = self.document.root.child("name") if self.document else None
+        stem = self.path.rpartition("/")[2].rpartition(".")[0]
+        return named.value if named and isinstance(named.value, str) else stem
+
+    @property
+    def name_place(self) -> Location:
+        named = self.document and self.document.root.child("name")
+        return named.place if named else Location(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What came of one file; its tree isn't kept."""
+
+    name: str
+    place: Location
+    agent: Agent | None
+    report: Report
+
+
+class _Compiler:
+    """One compilation: what several agents share is read once."""
+
+    def __init__(self, project: Project, context: CompileContext) -> None:
+        self._project = project
+        self._context = context
+        self._reader = Reader(project)
+        self._report = Report()
+        self._prompts: Checked = {}
+        self._skills: dict[str, tuple[Skill, str] | None] = {}
+        self._variables: Variables = read_variables(
+            self._reader,
+            self._report,
+            given=context.variables,
+            env=context.env,
+            target=context.target,
+        )
+
+    def compile(self, names: Sequence[str] | None) -> Compilation:
+        paths = self._paths() if names is None else self._chosen([*dict.fromkeys(names)])
+        made = [self._made(self._file(path)) for path in paths]
+        clashing = _clashes(made)
+        for one in made:
+            self._report.take(one.report)
+        agents = (one.agent for one in made if one.name not in clashing)
+        return Compilation(tuple(a for a in agents if a), self._report.diagnostics())
+
+    def _paths(self) -> list[str]:
+        return [self._project.shown(path) for path in self._project.agent_files()]
+
+    def _chosen(self, names: list[str]) -> list[str]:
+        """The files of the agents `names`; all files are read only where stems don't decide."""
+        by_stem = {path.stem: self._project.shown(path) for path in self._project.agent_files()}
+        likely = [by_stem[name] for name in names if name in by_stem]
+        if [self._file(path).name for path in likely] == names:
+            return likely
+        by_name: dict[str, list[str]] = {}
+        for path in self._paths():
+            by_name.setdefault(self._file(path).name, []).append(path)
+        return [path for name in names for path in _named(name, by_name)]
+
+    def _file(self, path: str) -> _File:
+        report = self._report.sibling()
+        try:
+            return _File(path, read_document(path, self._reader.read(path), report), report)
+        except ReadError as error:
+            report.error(Location(path), str(error), error.code)
+            return _File(path, None, report)
+
+    def _made(self, file: _File) -> _Made:
+        return _Made(file.name, file.name_place, self._agent(file), file.report)
+
+    def _agent(self, file: _File) -> Agent | None:
+        if file.document is None:
+            return None
+        interpolation = self._interpolation(file.report)
+        read = read_spec(interpolation.apply(file.document), file.report)
+        if read is None:
+            return None
+        spec, root = read
+        agent = self._compiled(spec, root, file, file.document, interpolation.used)
+        return None if file.report.failed else agent
+
+    def _interpolation(self, report: Report) -> Interpolation:
+        return Interpolation(self._context, self._variables, report, holds_references, may_wait)
+
+    def _compiled(
+        self,
+        spec: AgentSpec,
+        root: Node,
+        file: _File,
+        document: Document,
+        used: Mapping[str, str],
+    ) -> Agent | None:
+        """The agent; something even where there are mistakes, so that all of them are found."""
+        report = file.report
+        if spec.name is None and "name" not in root.absent:
+            _check_stem(file)
+        skills = self._resolved_skills(spec.skills, root, report)
+        servers = compile_servers(spec.mcp_servers, document, root, self._reader, report)
+        stage = InstructionsStage(document, root, self._reader, report, self._prompts)
+        prompt = stage.compile(spec.instructions)
+        route = compile_route(spec.model, root, report)
+        if prompt is None:
+            return None
+        instructions, prompt_paths = prompt
+        read = [file.path, *prompt_paths, *(path for _, path in skills)]
+        agent = Agent(
+            name=spec.name or file.name,
+            description=spec.description,
+            model=route,
+            instructions=instructions,
+            skills=tuple(skill for skill, _ in skills),
+            mcp_servers=servers,
+            limits=compile_limits(spec.limits),
+            sources=tuple(sorted({self._reader.source(path) for path in read})),
+        )
+        return replace(agent, digest=_digest(agent, used))
+
+    def _resolved_skills(
+        self, specs: Sequence[SkillSpec], root: Node, report: Report
+    ) -> list[tuple[Skill, str]]:
+        found: dict[str, tuple[Skill, str]] = {}
+        known = self._project.skill_names()
+        for index, spec in enumerate(specs):
+            place = root.at(("skills", index, "name"))
+            if spec.name not in known:
+                message = f"there is no skill '{spec.name[:60]}' under skills/"
+                report.error(place, message, "unknown-skill", did_you_mean(spec.name[:60], known))
+            elif spec.name in found:
+                message = f"the skill '{spec.name}' is listed twice"
+                report.error(place, message, "duplicate-skill", "remove one of them")
+            elif skill := self._skill(spec.name, place, report):
+                found[spec.name] = skill
+        return list(found.values())
+
+    def _skill(self, name: str, place: Location, report: Report) -> tuple[Skill, str] | None:
+        """A skill, read once; a broken one is told where it lies and where it is used."""
+        if name not in self._skills:
+            self._skills[name] = load_skill(name, self._reader, self._report)
+        if self._skills[name] is None:
+            message = f"the skill '{name}' can't be loaded"
+            report.error(place, message, "broken-skill", f"see what is said of skills/{name}")
+        return self._skills[name]
+
+
+def _named(name: str, paths: Mapping[str, list[str]]) -> list[str]:
+    """The files that give `name`. Raises UsageError when there is none."""
+    if name not in paths:
+        hint = did_you_mean(name, sorted(paths))
+        raise UsageError(f"there is no agent '{name}'" + (f": {hint}" if hint else ""))
+    return paths[name]
+
+
+def _clashes(made: Iterable[_Made]) -> set[str]:
+    """Names that several files give, with an error at each."""
+    by_name: dict[str, list[_Made]] = {}
+    for one in made:
+        by_name.setdefault(one.name, []).append(one)
+    clashing = {name: group for name, group in by_name.items() if len(group) > 1}
+    for name, group in clashing.items():
+        for one in group:
+            others = tuple((other.place, "also here") for other in group if other is not one)
+            message = f"two agents are named '{name}'"
+            hint = "give one of them another name"
+            one.report.error(one.place, message, "duplicate-agent", hint, others)
+    return set(clashing)
+
+
+def _check_stem(file: _File) -> None:
+    if not is_agent_name(file.name):
+        file.report.error(
+            Location(file.path),
+            f"the file's name '{file.name}' can't be the agent's name: it takes a-z, 0-9 and "
+            "hyphens, at most 20 characters",
+            "bad-name",
+            "add 'name: …', or rename the file",
+        )
+
+
+def _digest(agent: Agent, used: Mapping[str, str]) -> str:
+    """16 hex characters over everything that went into the agent, but no place on a disk."""
+    content = {
+        "version": __version__,
+        "name": agent.name,
+        "sources": [[source.path, source.sha256] for source in agent.sources],
+        "skills": [
+            [skill.name, [[file.path, file.size] for file in skill.files]] for skill in agent.skills
+        ],
+        "variables": dict(used),
+    }
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

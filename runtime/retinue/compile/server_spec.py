@@ -1,0 +1,130 @@
+"""What an agent file may say of an MCP server."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from retinue.compile.fields import Boolean, Duration, NonEmpty, Reference, Spec
+
+
+class DatabricksSpec(Spec):
+    """A server that the Databricks workspace manages."""
+
+    later: ClassVar = frozenset({"genie", "sql", "functions", "vector_search", "connection", "app"})
+    hints: ClassVar = {
+        "genie_space_id": "use `genie_space`",
+        "space_id": "use `genie_space`",
+        "warehouse": "use `sql`",
+    }
+
+    genie_space: Reference | None = Field(
+        default=None, description="The id of a Genie space.", examples=["${var.sales_space_id}"]
+    )
+
+
+class OfflineSpec(Spec):
+    """What stands in for a Databricks server under --offline."""
+
+    later: ClassVar = DatabricksSpec.later
+
+    genie_space: NonEmpty = Field(
+        description="A folder with a local Genie space, relative to the project's root.",
+        examples=["samples/sales"],
+    )
+
+
+class ToolsSpec(Spec):
+    """Which of a server's tools the agent sees."""
+
+    later: ClassVar = frozenset({"rename", "require_approval"})
+    hints: ClassVar = {"allow": "use `include`", "deny": "use `exclude`", "block": "use `exclude`"}
+
+    include: list[NonEmpty] = Field(
+        default_factory=list,
+        json_schema_extra={"default": []},
+        description="Globs of tools to offer; without any, all are.",
+        examples=[["search_*"]],
+    )
+    exclude: list[NonEmpty] = Field(
+        default_factory=list,
+        json_schema_extra={"default": []},
+        description="Globs of tools to leave out.",
+        examples=[["delete_*"]],
+    )
+
+
+class ServerSpec(Spec):
+    """An MCP server: exactly one of `databricks`, `url` and `command` says where it is."""
+
+    hints: ClassVar = {
+        **dict.fromkeys(
+            ("type", "transport"), "remove it: `url` or `command` decides the transport"
+        ),
+        **dict.fromkeys(("httpUrl", "serverUrl", "endpoint"), "use `url`"),
+        **dict.fromkeys(
+            ("allowed_tools", "allowedTools", "include"), "use `tools: {include: […]}`"
+        ),
+        **dict.fromkeys(("disabled_tools", "exclude"), "use `tools: {exclude: […]}`"),
+        **dict.fromkeys(("genie_space", "genie_space_id"), "use `databricks: {genie_space: …}`"),
+        **dict.fromkeys(("environment", "envs"), "use `env`"),
+        **dict.fromkeys(("disabled", "enabled"), "comment the server out"),
+        "name": "the server's name is its key in `mcp_servers`",
+        "call_timeout": "use `timeout`",
+    }
+
+    databricks: DatabricksSpec | None = Field(
+        default=None,
+        description="A managed server of the workspace.",
+        examples=[{"genie_space": "${var.sales_space_id}"}],
+    )
+    url: Reference | None = Field(
+        default=None,
+        description="The server's URL (streamable HTTP).",
+        examples=["https://mcp.example.com/mcp"],
+    )
+    command: NonEmpty | None = Field(
+        default=None, description="A program to start, which speaks MCP on stdio.", examples=["uvx"]
+    )
+    args: list[Reference] = Field(
+        default_factory=list,
+        json_schema_extra={"default": []},
+        description="The program's arguments; no shell reads them.",
+        examples=[["mcp-server-calculator==0.2.0"]],
+    )
+    env: dict[str, Reference] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="The program's environment, besides PATH and the like.",
+        examples=[{"PRECISION": "12"}],
+    )
+    headers: dict[str, Reference] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="HTTP headers sent to `url`.",
+        examples=[{"Authorization": "Bearer ${secret.mcp/tickets_token}"}],
+    )
+    auth: Literal["user", "app"] | None = Field(
+        default=None,
+        description="Whose rights a Databricks server sees: the caller's (user) or the app's own "
+        "(app, the default).",
+        examples=["user"],
+    )
+    offline: OfflineSpec | None = Field(
+        default=None,
+        description="The twin that --offline uses instead.",
+        examples=[{"genie_space": "samples/sales"}],
+    )
+    tools: ToolsSpec = Field(
+        default_factory=ToolsSpec,
+        description="Which of its tools the agent sees.",
+        examples=[{"include": ["search_*"]}],
+    )
+    required: Boolean = Field(
+        default=False,
+        description="Whether the agent refuses to start without it; otherwise it goes on, and "
+        "the model is told.",
+        examples=[True],
+    )
+    timeout: Duration = Field(
+        default=60.0, description="Longest wait for one call.", examples=["20s"]
+    )

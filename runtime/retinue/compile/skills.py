@@ -1,0 +1,304 @@
+"""A folder by the Agent Skills specification (https://agentskills.io/specification) → a Skill.
+
+Lenient where hosts are lenient (a warning), strict where it is unsafe or useless: a link that
+leads out of the folder is never followed, and a skill without a description can't be chosen.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from retinue.agent import Skill, SkillFile
+from retinue.compile.document import FRONTMATTER, parse
+from retinue.compile.reader import Reader, ReadError
+from retinue.compile.report import Report, quoted, split_lines
+from retinue.compile.source_text import blanked, decode
+from retinue.compile.tree import Node
+from retinue.diagnostics import Location
+from retinue.errors import ProjectError
+
+MAX_SKILL_BYTES = 1_048_576
+"""Size of SKILL.md."""
+
+MAX_FILES = 2_000
+MAX_LEVELS = 16
+MAX_TOTAL_BYTES = 64 * 1_048_576
+
+_MAX_FRONTMATTER = 65_536
+_MAX_NAME = 64
+_MAX_DESCRIPTION = 1024
+_SKIPPED = frozenset({".git", "node_modules", "__pycache__"})
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_PLAIN = re.compile(r"([A-Za-z_][\w-]*):[ \t]+(?![\"'|>\[{])(\S.*?)[ \t]*")
+_FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
+
+
+def load_skill(name: str, reader: Reader, report: Report) -> tuple[Skill, str] | None:
+    """The skill in `skills/<name>` and the path of its SKILL.md, or None with the reason in the
+    report. Raises nothing, whatever the folder holds.
+    """
+    folder = f"skills/{name}"
+    try:
+        root = reader.project.skill_folder(name)
+        file = _skill_file(root)
+    except (ProjectError, OSError) as error:
+        report.error(Location(folder), _reason(error), "skill-unreadable")
+        return None
+    if file is None:
+        report.error(Location(folder), "the folder has no SKILL.md", "skill-without-file")
+        return None
+    path = f"{folder}/{file}"
+    if file != "SKILL.md":
+        report.warning(Location(path), "the file's name must be SKILL.md", "skill-file-name")
+    manifest = _read(path, reader, report)
+    if manifest is None:
+        return None
+    files = _Listing(root, folder, report).files()
+    description = _checked(name, manifest, report)
+    if files is None or description is None:
+        return None
+    skill = Skill(name=name, description=description, body=manifest.body, root=root, files=files)
+    return skill, path
+
+
+def _skill_file(root: Path) -> str | None:
+    names = [entry.name for entry in os.scandir(root) if entry.name.lower() == "skill.md"]
+    return "SKILL.md" if "SKILL.md" in names else min(names, default=None)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"the folder can't be read: {(error.strerror or 'unknown error').lower()}"
+    return str(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """SKILL.md: its frontmatter as a tree, and the text after it."""
+
+    path: str
+    fields: Node
+    body: str
+
+
+def _read(path: str, reader: Reader, report: Report) -> _Manifest | None:
+    try:
+        data = reader.read(path, MAX_SKILL_BYTES)
+    except ReadError as error:
+        report.error(Location(path), str(error), error.code)
+        return None
+    text = decode(path, data, report)
+    if text is None:
+        return None
+    lines = split_lines(text)
+    report.add_lines(path, lines)
+    end = _end_of_frontmatter(lines)
+    if end is None:
+        report.error(
+            Location(path),
+            "the file does not start with frontmatter",
+            "skill-without-frontmatter",
+            "start it with '---', name and description, and another '---'",
+        )
+        return None
+    fields = _frontmatter(path, lines[1:end], report)
+    body = "\n".join(lines[end + 1 :]).strip("\n")
+    return _Manifest(path, fields, body) if fields else None
+
+
+def _end_of_frontmatter(lines: list[str]) -> int | None:
+    """The index of the closing fence, if there are two, each on a line of its own."""
+    if lines[0].rstrip(" \t") != "---":
+        return None
+    fences = (n for n, line in enumerate(lines[1:], 1) if line.rstrip(" \t") == "---")
+    return next(fences, None)
+
+
+def _frontmatter(path: str, lines: list[str], report: Report) -> Node | None:
+    """The fields, all text; values that YAML misreads for want of quotes are read as meant."""
+    # The opening fence becomes an empty line: places are then the file's own.
+    text = "\n".join(["", *(blanked(line) for line in lines), ""])
+    if len(text) > _MAX_FRONTMATTER:
+        message = f"the frontmatter has more than {_MAX_FRONTMATTER:,} characters"
+        report.error(Location(path), message, "too-large")
+        return None
+    first = _attempt(path, text, report)
+    if first.fields is not None:
+        first.tell_as_warnings(report)
+        return first.fields
+    second = _attempt(path, "\n".join(map(_with_quotes, text.split("\n"))), report)
+    if second.fields is None:
+        first.tell(report)
+        return None
+    second.tell_as_warnings(report)
+    first.tell_as_warnings(report)
+    return second.fields
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One reading of the frontmatter and what was said of it."""
+
+    fields: Node | None
+    report: Report
+
+    def tell(self, report: Report) -> None:
+        for diagnostic in self.report.diagnostics():
+            report.add(diagnostic)
+
+    def tell_as_warnings(self, report: Report) -> None:
+        for diagnostic in self.report.diagnostics():
+            report.add(replace(diagnostic, severity="warning"))
+
+
+def _attempt(path: str, text: str, report: Report) -> _Attempt:
+    own = report.sibling()
+    document = parse(path, text, own, FRONTMATTER)
+    if document is None:
+        return _Attempt(None, own)
+    root = document.root
+    if not isinstance(root.value, dict):
+        own.error(root.place, "the frontmatter holds no fields", "skill-without-frontmatter")
+        return _Attempt(None, own)
+    return _Attempt(root, own)
+
+
+def _with_quotes(line: str) -> str:
+    match = _PLAIN.fullmatch(line)
+    if match is None:
+        return line
+    return f"{match[1]}: '{match[2].replace(chr(39), chr(39) * 2)}'"
+
+
+def _checked(name: str, manifest: _Manifest, report: Report) -> str | None:
+    """The description; what else is not by the specification is a warning."""
+    fields = manifest.fields
+    _check_name(name, fields, report)
+    unknown = [key for key in fields.entries if key not in _FIELDS]
+    if unknown:
+        listed = ", ".join(quoted(key)[1:-1] for key in unknown[:5])
+        message = f"fields that the specification does not have: {listed}"
+        report.warning(fields.key((unknown[0],)), message, "skill-field", _METADATA)
+    for key in ("license", "compatibility", "allowed-tools"):
+        node = fields.child(key)
+        if node and not isinstance(node.value, str):
+            report.warning(node.place, f"'{key}' must be text", "skill-field")
+    return _description(manifest, report)
+
+
+_METADATA = "put fields of your own under 'metadata'"
+
+
+def _check_name(name: str, fields: Node, report: Report) -> None:
+    node = fields.child("name")
+    if node is None or not isinstance(node.value, str) or not node.value.strip():
+        place = node.place if node else fields.place
+        report.warning(place, f"the skill has no name; '{name}' is used", "skill-name")
+        return
+    given = node.value.strip()
+    if given != name:
+        message = (
+            f"the skill's name is {quoted(given)}, its folder's '{name}'; the folder's is used"
+        )
+        report.warning(node.place, message, "skill-name")
+    if not _NAME.fullmatch(given) or len(given) > _MAX_NAME:
+        message = f"{quoted(given)} is no skill's name: a-z, 0-9 and single hyphens, at most 64"
+        report.warning(node.place, message, "skill-name")
+
+
+def _description(manifest: _Manifest, report: Report) -> str | None:
+    node = manifest.fields.child("description")
+    text = " ".join(node.value.split()) if node and isinstance(node.value, str) else ""
+    if not text:
+        place = node.place if node else manifest.fields.place
+        hint = "say in a sentence what the skill does and when to use it"
+        report.error(place, "the skill has no description", "skill-without-description", hint)
+        return None
+    if node and len(text) > _MAX_DESCRIPTION:
+        message = f"the description has {len(text)} characters; the specification allows 1024"
+        report.warning(node.place, message, "skill-description")
+    return text
+
+
+@dataclass(slots=True)
+class _Listing:
+    """Walks a skill's folder without following links to folders or out of it."""
+
+    root: Path
+    shown: str
+    report: Report
+    found: list[SkillFile] = field(default_factory=list)
+    total: int = 0
+    folders: int = 0
+
+    def files(self) -> tuple[SkillFile, ...] | None:
+        """Every regular file, sorted; None with the reason in the report where there are too
+        many, or they are too large.
+        """
+        for file in self._walk(self.root, 0):
+            self.found.append(file)
+            self.total += file.size
+            if len(self.found) > MAX_FILES or self.total > MAX_TOTAL_BYTES:
+                self._too_large()
+                return None
+        return tuple(sorted(self.found, key=lambda file: file.path))
+
+    def _walk(self, folder: Path, level: int) -> Iterator[SkillFile]:
+        self.folders += 1
+        if level > MAX_LEVELS or self.folders > MAX_FILES:
+            self._warn(folder, "the folder is left out: there are too many", "skill-too-large")
+            return
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self._warn(folder, _reason(error), "skill-unreadable")
+            return
+        for entry in entries:
+            if entry.name in _SKIPPED:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(entry.path), level + 1)
+            elif file := self._file(entry):
+                yield file
+
+    def _file(self, entry: os.DirEntry[str]) -> SkillFile | None:
+        path = Path(entry.path)
+        try:
+            entry.name.encode()
+            if entry.is_symlink() and not _stays(path, self.root):
+                self._warn(
+                    path, "the link is not followed: only links to files inside", "skill-link"
+                )
+                return None
+            if not entry.is_file():
+                return None
+            relative = path.relative_to(self.root).as_posix()
+            return SkillFile(path=relative, size=entry.stat().st_size)
+        except UnicodeEncodeError:
+            self._warn(path.parent, "a file's name is not UTF-8: it is left out", "skill-file-name")
+        except OSError as error:
+            self._warn(path, _reason(error), "skill-unreadable")
+        return None
+
+    def _warn(self, path: Path, message: str, code: str) -> None:
+        relative = path.relative_to(self.root).as_posix().encode(errors="replace").decode()
+        place = self.shown if relative == "." else f"{self.shown}/{relative}"
+        self.report.warning(Location(place), message, code)
+
+    def _too_large(self) -> None:
+        self.report.error(
+            Location(self.shown),
+            f"the skill has more than {MAX_FILES:,} files or {MAX_TOTAL_BYTES // 1_048_576} MB",
+            "skill-too-large",
+        )
+
+
+def _stays(link: Path, root: Path) -> bool:
+    """Whether a link leads to a file inside the folder."""
+    try:
+        target = link.resolve()
+    except (OSError, RuntimeError):  # a loop of links
+        return False
+    return target.is_relative_to(root) and target.is_file()

@@ -1,0 +1,340 @@
+"""What an agent file may hold: its keys, what each takes, and where references are kept."""
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from retinue.agent import VariableType
+from retinue.compile.fields import (
+    Boolean,
+    Duration,
+    Integer,
+    Json,
+    NonEmpty,
+    Number,
+    Reference,
+    Scalar,
+    ScalarDefault,
+    Shorthand,
+    Spec,
+)
+from retinue.compile.server_spec import ServerSpec
+from retinue.compile.tree import Path
+
+REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
+    ("model", "api_base"),
+    ("model", "api_key"),
+    ("mcp_servers", "*", "databricks", "genie_space"),
+    ("mcp_servers", "*", "url"),
+    ("mcp_servers", "*", "headers", "*"),
+    ("mcp_servers", "*", "env", "*"),
+    ("mcp_servers", "*", "args", "*"),
+)
+"""Fields that keep `${env…}`, `${secret…}` and `${workspace…}` until they are used."""
+
+_WAITING_FIELDS = (("mcp_servers", "*", "databricks", "*"),)
+
+
+def holds_references(path: Path) -> bool:
+    """Whether the value at `path` may be a reference that is resolved when it is used."""
+    return any(_matches(path, pattern) for pattern in REFERENCE_FIELDS)
+
+
+def may_wait(path: Path) -> bool:
+    """Whether a bundle variable there may be without a value until deployment."""
+    return any(_matches(path, pattern) for pattern in _WAITING_FIELDS)
+
+
+def _matches(path: Path, pattern: tuple[str, ...]) -> bool:
+    return len(path) == len(pattern) and all(
+        want in ("*", have) for want, have in zip(pattern, path, strict=True)
+    )
+
+
+_MODEL_NAME = r"^\S+$"
+_AGENT_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+_MAX_AGENT_NAME = 20
+
+
+def is_agent_name(name: str) -> bool:
+    """Whether an agent may be named so: a Databricks App's name leaves 20 characters."""
+    return len(name) <= _MAX_AGENT_NAME and re.fullmatch(_AGENT_NAME, name) is not None
+
+
+_SETTINGS_HINT = "put it under model.settings"
+
+
+Texts = Annotated[
+    list[str],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class SettingsSpec(Spec):
+    """Request parameters that go with every model call."""
+
+    later: ClassVar = frozenset({"prompt_caching"})
+    hints: ClassVar = {
+        "max_output_tokens": "use `max_tokens`",
+        "max_completion_tokens": "use `max_tokens`",
+        "stop_sequences": "use `stop`",
+        "effort": "use `reasoning_effort`",
+        "stream": "the caller decides whether an answer is streamed",
+        "tools": "tools come from `mcp_servers`",
+    }
+
+    temperature: Number | None = Field(
+        default=None, ge=0, le=2, description="Sampling temperature.", examples=[0.2]
+    )
+    max_tokens: Integer | None = Field(
+        default=None, ge=1, description="Most tokens of one model answer.", examples=[4096]
+    )
+    top_p: Number | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Nucleus sampling: share of probability.",
+        examples=[0.9],
+    )
+    seed: Integer | None = Field(
+        default=None, description="Seed for providers that can repeat an answer.", examples=[7]
+    )
+    stop: Texts | None = Field(
+        default=None,
+        description="Texts that end the answer; one alone needs no list.",
+        examples=[["END"]],
+    )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        default=None, description="How long a reasoning model thinks.", examples=["medium"]
+    )
+    frequency_penalty: Number | None = Field(
+        default=None, ge=-2, le=2, description="Penalty for frequent tokens.", examples=[0.5]
+    )
+    presence_penalty: Number | None = Field(
+        default=None, ge=-2, le=2, description="Penalty for tokens already used.", examples=[0.5]
+    )
+    parallel_tool_calls: Boolean | None = Field(
+        default=None,
+        description="Whether the model may call several tools at once.",
+        examples=[True],
+    )
+    extra: dict[str, Json] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="Further request parameters of the provider, passed on as they are.",
+        examples=[{"top_k": 40}],
+    )
+
+
+class ModelSpec(Spec):
+    """The model: a LiteLLM id, and how it is reached."""
+
+    later: ClassVar = frozenset({"fallbacks", "fallback_on", "retries"})
+    hints: ClassVar = {
+        "model": "use `name`",
+        "id": "use `name`",
+        "provider": "write it in the name: provider/model",
+        "base_url": "use `api_base`",
+        "endpoint": "use `name: databricks/<endpoint>`",
+        **dict.fromkeys(SettingsSpec.model_fields, "put it under `settings`"),
+    }
+
+    name: str = Field(
+        description="A LiteLLM model id: the provider, a slash, the model.",
+        examples=["databricks/databricks-claude-sonnet-4-5"],
+        pattern=_MODEL_NAME,
+    )
+    api_base: Reference | None = Field(
+        default=None,
+        description="The provider's URL, where it isn't the usual one.",
+        examples=["https://models.example.com/v1"],
+    )
+    api_key: Reference | None = Field(
+        default=None,
+        description="The provider's key, as a reference.",
+        examples=["${secret.llm/key}"],
+    )
+    timeout: Duration = Field(
+        default=60.0, description="Longest wait for one model call.", examples=["60s", "2m"]
+    )
+    settings: SettingsSpec = Field(
+        default_factory=SettingsSpec,
+        description="Request parameters sent with every call.",
+        examples=[{"temperature": 0.2}],
+    )
+
+
+class VariableSpec(Spec):
+    """A variable of the prompt. A scalar instead of the object is its default."""
+
+    hints: ClassVar = {
+        "value": "use `default`",
+        "from": "use `source`",
+        "description": "use a comment",
+    }
+
+    type: VariableType | None = Field(
+        default=None,
+        description="What the value is; by default what the default is, or a string.",
+        examples=["string"],
+    )
+    default: Scalar = Field(
+        default=None, description="The value where the source gives none.", examples=["EMEA"]
+    )
+    source: str | None = Field(
+        default=None,
+        description="Where the value comes from: request.metadata.KEY, user.email, user.name, "
+        "user.id, clock.date, clock.time or clock.datetime.",
+        examples=["request.metadata.region"],
+    )
+    required: Boolean | None = Field(
+        default=None,
+        description="Whether a request without a value is refused; by default yes, unless there "
+        "is a default.",
+        examples=[True],
+    )
+
+
+class InstructionsSpec(Spec):
+    """The system prompt: a text or a file, and its variables."""
+
+    hints: ClassVar = {
+        **dict.fromkeys(("path", "template", "prompt"), "use `file`"),
+        **dict.fromkeys(("content", "value", "inline"), "use `text`"),
+    }
+
+    text: str | None = Field(
+        default=None,
+        description="The text itself, as a Jinja2 template.",
+        examples=["You are helpful."],
+    )
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A file with the text, relative to the project's root.",
+        examples=["prompts/sales-analyst.md.j2"],
+    )
+    variables: dict[str, Annotated[VariableSpec, ScalarDefault()]] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="The template's variables by name.",
+        examples=[{"region": "EMEA"}],
+    )
+
+
+class SkillSpec(Spec):
+    """A skill that the agent can load."""
+
+    later: ClassVar = frozenset({"scripts"})
+    hints: ClassVar = {"path": "use `name`: the folder under skills/"}
+
+    name: NonEmpty = Field(description="The skill's folder under skills/.", examples=["sql-style"])
+
+
+class LimitsSpec(Spec):
+    """What one run may use."""
+
+    later: ClassVar = frozenset({"max_cost_usd"})
+    hints: ClassVar = {
+        **dict.fromkeys(("max_iterations", "max_steps", "max_rounds"), "use `max_turns`"),
+        "max_output_tokens": "use model.settings.max_tokens for one answer",
+    }
+
+    max_turns: Integer = Field(
+        default=20, ge=1, le=1000, description="Most model calls in one run.", examples=[20]
+    )
+    max_tool_calls: Integer = Field(
+        default=50, ge=0, le=10_000, description="Most tool calls in one run.", examples=[50]
+    )
+    max_tokens: Integer | None = Field(
+        default=None,
+        ge=1,
+        description="Most tokens of all model calls together.",
+        examples=[200_000],
+    )
+    timeout: Duration = Field(
+        default=110.0, description="Longest time of one run.", examples=["110s"]
+    )
+
+
+_INSTRUCTIONS = (
+    "system_prompt",
+    "systemPrompt",
+    "system",
+    "system_message",
+    "prompt",
+    "instruction",
+)
+_SERVERS = ("mcpServers", "mcp", "servers", "toolsets", "mcp_server")
+_MODELS = ("llm", "model_name", "modelName", "model_id", "engine")
+_LATER_ROOT = (
+    "auth",
+    "deploy",
+    "extends",
+    "guardrails",
+    "output_schema",
+    "serve",
+    "session",
+    "sub_agents",
+)
+
+
+class AgentSpec(Spec):
+    """An agent file."""
+
+    later: ClassVar = frozenset(_LATER_ROOT)
+    hints: ClassVar = {
+        **dict.fromkeys(SettingsSpec.model_fields, _SETTINGS_HINT),
+        **dict.fromkeys(("timeout", "max_turns", "max_tool_calls"), "put it under `limits`"),
+        **dict.fromkeys(("max_iterations", "max_steps"), "use `limits: {max_turns: …}`"),
+        **dict.fromkeys(("api_key", "api_base"), "put it under `model`"),
+        **dict.fromkeys(_INSTRUCTIONS, "use `instructions`"),
+        **dict.fromkeys(_SERVERS, "use `mcp_servers`"),
+        **dict.fromkeys(_MODELS, "use `model`"),
+        **dict.fromkeys(("subagents", "subAgents", "agents", "handoffs"), "use `sub_agents`"),
+        **dict.fromkeys(("response_format", "output_type"), "use `output_schema`"),
+        "tools": "tools come from MCP servers: use `mcp_servers`",
+        "variables": "put it under `instructions`",
+        "id": "use `name`",
+    }
+
+    version: Literal[1] = Field(default=1, description="The version of this format.", examples=[1])
+    name: str | None = Field(
+        default=None,
+        max_length=_MAX_AGENT_NAME,
+        pattern=_AGENT_NAME,
+        description="The agent's name: a-z, 0-9 and hyphens, at most 20 characters. By default "
+        "the file's stem.",
+        examples=["sales-analyst"],
+    )
+    description: str = Field(
+        default="",
+        max_length=1024,
+        description="What the agent is for, in a sentence.",
+        examples=["Answers sales questions with figures from the warehouse."],
+    )
+    model: Annotated[ModelSpec, Shorthand("name", pattern=_MODEL_NAME)] = Field(
+        description="The model: a LiteLLM id, or an object.",
+        examples=["databricks/databricks-claude-sonnet-4-5"],
+    )
+    instructions: Annotated[InstructionsSpec, Shorthand("text")] = Field(
+        description="The system prompt: the text itself, or an object.",
+        examples=["You are a helpful assistant.", {"file": "prompts/analyst.md.j2"}],
+    )
+    skills: list[Annotated[SkillSpec, Shorthand("name")]] = Field(
+        default_factory=list,
+        json_schema_extra={"default": []},
+        description="Skills under skills/ that the agent can load.",
+        examples=[["sql-style"]],
+    )
+    mcp_servers: dict[str, ServerSpec] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="MCP servers by name: a-z, 0-9, hyphens and underscores.",
+        examples=[{"calc": {"command": "uvx", "args": ["mcp-server-calculator==0.2.0"]}}],
+    )
+    limits: LimitsSpec = Field(
+        default_factory=LimitsSpec, description="Bounds of one run.", examples=[{"max_turns": 20}]
+    )

@@ -1,0 +1,125 @@
+"""What libyaml says of a broken file → our own sentence, where the mistake was made."""
+
+from dataclasses import dataclass
+
+from yaml import Mark, MarkedYAMLError
+
+from retinue.compile.report import Report
+from retinue.diagnostics import Location
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """`at_opening`: the mistake is where the construct began, not where the parser gave up."""
+
+    message: str
+    hint: str | None = None
+    code: str = "yaml-syntax"
+    at_opening: bool = False
+
+
+_QUOTE_IT = "put the value in quotes"
+_TAB = _Sentence(
+    "a tab is used for indentation", "indent with spaces: YAML does not allow tabs", "tab-indent"
+)
+_UNCLOSED = _Sentence(
+    "the bracket that opens here is never closed", "add the closing bracket", at_opening=True
+)
+_DIRECTIVE = _Sentence("a line that starts with % is read as a directive", _QUOTE_IT)
+
+# Keys are the start of libyaml's `problem` text (src/scanner.c and src/parser.c).
+_SENTENCES = {
+    "mapping values are not allowed": _Sentence(
+        "a ':' is not expected here",
+        "put a value that holds ': ' in quotes, or check the indentation",
+    ),
+    "mapping keys are not allowed": _Sentence("a key is not expected here", "start a new line"),
+    "block sequence entries are not allowed": _Sentence(
+        "a list item is not expected here", "start the list on a line of its own"
+    ),
+    "found unexpected end of stream": _Sentence(
+        "the quote that opens here is never closed", "add the closing quote", at_opening=True
+    ),
+    "found unexpected document indicator": _Sentence(
+        "the quote that opens here is not closed before the next '---'", at_opening=True
+    ),
+    "could not find expected ':'": _Sentence(
+        "this line is not a key with a value",
+        "write 'key: value', or indent a text's further lines",
+        at_opening=True,
+    ),
+    "did not find expected key": _Sentence(
+        "this does not fit the lines around it",
+        "check the indentation, and put values that hold quotes or ': ' in quotes",
+    ),
+    "did not find expected '-' indicator": _Sentence(
+        "a list item that starts with '- ' was expected", "check the indentation"
+    ),
+    "did not find expected ',' or '}'": _Sentence("',' or '}' was expected"),
+    "did not find expected ',' or ']'": _Sentence("',' or ']' was expected"),
+    "did not find expected node content": _Sentence("a value was expected", _QUOTE_IT),
+    "did not find expected alphabetic or numeric": _Sentence(
+        "a value that starts with '*' or '&' must be quoted", _QUOTE_IT
+    ),
+    "found unknown escape character": _Sentence(
+        "there is no such escape in a double-quoted string",
+        "double the backslash, or use single quotes",
+    ),
+    "did not find expected hexdecimal": _Sentence("the escape lacks hexadecimal digits"),
+    "found invalid Unicode character escape": _Sentence("the escape is no Unicode character"),
+    "found a tab character": _TAB,
+    "did not find expected <document start>": _Sentence(
+        "nothing may follow here", "check the indentation"
+    ),
+    "found undefined tag handle": _Sentence(
+        "tags are not supported", "quote a value that starts with !", "yaml-tag"
+    ),
+    "did not find expected whitespace or line break": _Sentence(
+        "a space was expected", "quote a value that starts with ! or &"
+    ),
+    "did not find expected comment or line break": _Sentence(
+        "nothing may follow the '|' or '>' on its line"
+    ),
+    "found an indentation indicator equal to 0": _Sentence(
+        "a text's indentation can't be given as 0"
+    ),
+    "found incompatible YAML document": _Sentence(
+        "only the directive %YAML 1.2 is supported", code="yaml-directive"
+    ),
+    "could not find expected directive name": _DIRECTIVE,
+    "found unknown directive name": _DIRECTIVE,
+    "found unexpected non-alphabetical character": _DIRECTIVE,
+    "found duplicate %YAML directive": _Sentence("%YAML is given twice", code="yaml-directive"),
+}
+
+
+def explain(file: str, text: str, error: MarkedYAMLError, report: Report) -> None:
+    """Report `error`, with the place where the broken construct began, where there is one."""
+    problem = error.problem or ""
+    mark, opening = error.problem_mark, error.context_mark
+    sentence = _sentence(problem, text, mark)
+    bracket = opening is not None and problem.endswith(("or '}'", "or ']'"))
+    if bracket and mark is not None and not text[mark.index :].strip():
+        sentence = _UNCLOSED
+    if sentence.at_opening and opening is not None:
+        mark = opening
+    related = ((_location(file, opening), "opened here"),) if bracket and mark != opening else ()
+    report.error(_location(file, mark), sentence.message, sentence.code, sentence.hint, related)
+
+
+def _sentence(problem: str, text: str, mark: Mark | None) -> _Sentence:
+    if problem.startswith("found character that cannot start any token"):
+        character = text[mark.index : mark.index + 1] if mark else ""
+        return _TAB if character == "\t" else _cannot_start(character)
+    for start, sentence in _SENTENCES.items():
+        if problem.startswith(start):
+            return sentence
+    return _Sentence(f"this is not valid YAML: {problem}")
+
+
+def _cannot_start(character: str) -> _Sentence:
+    return _Sentence(f"a value can't start with '{character}'", _QUOTE_IT)
+
+
+def _location(file: str, mark: Mark | None) -> Location:
+    return Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
