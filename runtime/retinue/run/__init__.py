@@ -1,0 +1,1 @@
+"""An `Agent` and messages → events: the loop between a model and its tools."""

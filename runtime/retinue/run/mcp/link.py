@@ -1,0 +1,57 @@
+"""What a session needs of a transport, and the record of one exchange over it."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mcp.client import Transport
+
+from retinue.run.mcp.faults import LinkError, clip
+
+_WORDS = {
+    401: "not authorised: check its headers, or log in",
+    403: "forbidden: this identity may not use it",
+    404: "not found: check its URL",
+    429: "too many requests",
+}
+
+
+# mcp's read stream and write stream, whose types are not public.
+Streams = tuple[Any, Any]
+
+
+class Link(Transport, Protocol):
+    """A way to a server that mcp's client can enter; single use."""
+
+    def fault(self) -> LinkError | None:
+        """Why the link broke, or None where it did not."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What HTTP said during one call: mcp hides it. `retry_after` is as the server wrote it."""
+
+    status: int | None = None
+    retry_after: str | None = None
+    fault: LinkError | None = None
+
+    @property
+    def refused(self) -> bool:
+        return self.status is not None and self.status >= 300
+
+    def words(self) -> str:
+        """`answered 429 (too many requests; retry after 3 s)`."""
+        meaning = _WORDS.get(self.status or 0) or (
+            "a redirect: is a login needed?" if (self.status or 0) < 400 else "an error"
+        )
+        if self.retry_after:
+            meaning += f"; retry after {clip(self.retry_after, 40)}"
+        return f"answered {self.status} ({meaning})"
+
+    def forgotten(self, message: str) -> bool:
+        """Servers of the older protocol answer so when they don't know the session (any more)."""
+        return self.status == 404 or (self.status == 400 and "session" in message.lower())
+
+
+# A request is posted in its sender's context, so each concurrent call has its own record.
+exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)

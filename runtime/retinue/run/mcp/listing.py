@@ -1,0 +1,178 @@
+"""What a server lists → the tools an agent may call; a bad one costs itself and no other."""
+
+import logging
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from types import TracebackType
+from typing import Any, Self
+
+from jsonschema import SchemaError
+from jsonschema.validators import validator_for
+from mcp import Client, MCPError
+from mcp.shared.message import SessionMessage
+from mcp.types import METHOD_NOT_FOUND, JSONRPCResponse
+
+from retinue.agent import ToolServer
+from retinue.run.mcp.faults import clip
+from retinue.run.mcp.link import Link, Streams
+from retinue.run.ports import Tool
+
+log = logging.getLogger(__name__)
+
+_MOST_PAGES = 100
+_MOST_TOOLS = 2000
+_KEPT = ("name", "title", "description")
+
+
+async def list_tools(client: Client, server: str) -> list[Tool]:
+    """Every tool, over all pages, in the server's order; a name listed twice counts once."""
+    tools: dict[str, Tool] = {}
+    cursor: str | None = None
+    seen: set[str] = set()
+    for _ in range(_MOST_PAGES):
+        try:
+            page = await client.list_tools(cursor=cursor, cache_mode="bypass")
+        except MCPError as error:
+            if error.code == METHOD_NOT_FOUND:
+                break
+            raise
+        for tool in page.tools:
+            made = Tool(tool.name, tool.description or tool.title or "", tool.input_schema)
+            tools.setdefault(tool.name, made)
+        cursor = page.next_cursor
+        if cursor is None or cursor in seen:
+            break
+        seen.add(cursor)
+    if len(tools) > _MOST_TOOLS:
+        log.warning("'%s' lists %d tools; the first %d are used", server, len(tools), _MOST_TOOLS)
+    return list(tools.values())[:_MOST_TOOLS]
+
+
+def selected(tools: list[Tool], server: ToolServer) -> tuple[Tool, ...]:
+    """The tools that `include` and `exclude` leave; a filter that matches none is logged."""
+    names = [tool.name for tool in tools]
+    for which, globs in (("include", server.include), ("exclude", server.exclude)):
+        for glob in globs:
+            if not any(fnmatchcase(name, glob) for name in names):
+                log.warning(
+                    "mcp_servers.%s.tools.%s: '%s' matches no tool; the server has: %s",
+                    server.name,
+                    which,
+                    glob,
+                    clip(", ".join(names), 2000) or "none",
+                )
+    return tuple(tool for tool in tools if _chosen(tool.name, server))
+
+
+def _chosen(name: str, server: ToolServer) -> bool:
+    wanted = not server.include or any(fnmatchcase(name, glob) for glob in server.include)
+    return wanted and not any(fnmatchcase(name, glob) for glob in server.exclude)
+
+
+class Tolerant:
+    """A link whose listings are mended before mcp validates them, for it refuses them whole."""
+
+    def __init__(self, link: Link, server: str) -> None:
+        self._link = link
+        self._server = server
+
+    async def __aenter__(self) -> Streams:
+        read, write = await self._link.__aenter__()
+        return _Mended(read, self._server), write
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._link.__aexit__(exc_type, exc, traceback)
+
+
+class _Mended:
+    """mcp's ReadStream, passing everything through but listings."""
+
+    def __init__(self, stream: Any, server: str) -> None:
+        self._stream = stream
+        self._server = server
+
+    @property
+    def last_context(self) -> Any:
+        return getattr(self._stream, "last_context", None)
+
+    async def receive(self) -> SessionMessage | Exception:
+        return self._mend(await self._stream.receive())
+
+    def _mend(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
+        if isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCResponse):
+            listed = item.message.result.get("tools")
+            if isinstance(listed, list):
+                item.message.result["tools"] = mended(listed, self._server)
+        return item
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        return self._mend(await self._stream.__anext__())
+
+    async def __aenter__(self) -> Self:
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        ended: bool | None = await self._stream.__aexit__(exc_type, exc, traceback)
+        return ended
+
+
+def mended(listed: list[Any], server: str) -> list[dict[str, Any]]:
+    """The listed tools that can be used, as raw MCP objects; the others are logged and left out.
+
+    Output schemas are left out too: mcp would withhold an answer that doesn't fit its own
+    server's promise, and the model is better served with the answer.
+    """
+    kept: list[dict[str, Any]] = []
+    for number, raw in enumerate(listed):
+        problem = _problem(raw)
+        if problem is None:
+            kept.append(_plain(raw))
+        else:
+            name = raw.get("name") if isinstance(raw, Mapping) else None
+            shown = clip(name, 80) if isinstance(name, str) and name else f"number {number + 1}"
+            log.warning("'%s': the tool '%s' is left out: %s", server, shown, problem)
+    return kept
+
+
+def _problem(raw: Any) -> str | None:
+    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str) or not raw["name"]:
+        return "it has no name"
+    execution = raw.get("execution")
+    if isinstance(execution, dict) and execution.get("taskSupport") == "required":
+        return "it can only be called as a task, which is not supported"
+    schema = raw.get("inputSchema", {})
+    if not isinstance(schema, dict) or schema.get("type", "object") != "object":
+        return "its inputSchema is not that of an object"
+    try:
+        validator_for(schema).check_schema(schema)
+    except (SchemaError, RecursionError) as error:
+        reason = error.message if isinstance(error, SchemaError) else "it is nested too deeply"
+        return f"its inputSchema is not valid: {clip(reason)}"
+    return None
+
+
+def _plain(raw: dict[str, Any]) -> dict[str, Any]:
+    """Only what is used, so that an oddity elsewhere (icons, annotations) costs nothing."""
+    tool = {key: raw[key] for key in _KEPT if key in raw}
+    tool["inputSchema"] = {"type": "object", **(raw.get("inputSchema") or {})}
+    for key in ("title", "description"):
+        if not isinstance(tool.get(key, ""), str):
+            del tool[key]
+    return tool

@@ -1,0 +1,71 @@
+"""A tool's answer as MCP has it → a `ToolResult` that a model can read."""
+
+from typing import Any
+
+import orjson
+from mcp.types import (
+    AudioContent,
+    BlobResourceContents,
+    CallToolResult,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+)
+
+from retinue.run.events import ToolResult
+from retinue.run.mcp.faults import clip
+
+# Characters of text given to a model, and bytes of structured content given to a program.
+MOST_TEXT = 200_000
+MOST_STRUCTURED = 2_000_000
+
+
+def tool_result(result: CallToolResult) -> ToolResult:
+    """Its text; or, where it has none, its structured content as JSON; and notes for the rest."""
+    texts = [text for block in result.content if (text := _text(block)) is not None]
+    notes = [note for block in result.content if (note := _note(block)) is not None]
+    structured = result.structured_content
+    # What can't be JSON is left to the text.
+    encoded = b"" if structured is None else _json(structured)
+    if not texts and encoded:
+        texts = [encoded.decode()]
+    text = capped("\n".join([*texts, *notes])) or "(the tool returned nothing)"
+    fits = encoded and len(encoded) <= MOST_STRUCTURED
+    return ToolResult(text, bool(result.is_error), structured if fits else None)
+
+
+def capped(text: str, limit: int = MOST_TEXT) -> str:
+    """The text, or its head and its tail with a line that says how much is left out between."""
+    if len(text) <= limit:
+        return text
+    head, tail = limit * 3 // 4, limit // 4
+    left_out = len(text) - head - tail
+    return f"{text[:head]}\n[… {left_out:,} characters left out …]\n{text[-tail:]}"
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except (orjson.JSONEncodeError, RecursionError):
+        return b""
+
+
+def _text(block: Any) -> str | None:
+    if isinstance(block, TextContent):
+        return block.text
+    if isinstance(block, EmbeddedResource) and not isinstance(block.resource, BlobResourceContents):
+        return block.resource.text
+    return None
+
+
+def _note(block: Any) -> str | None:
+    """Never the bytes themselves: base64 in a prompt is noise at a price."""
+    if isinstance(block, ImageContent | AudioContent):
+        size = len(block.data.rstrip("=")) * 3 // 4
+        return f"[{block.type}: {clip(block.mime_type, 80)}, {size:,} bytes, not shown]"
+    if isinstance(block, ResourceLink):
+        return f"[resource: {clip(block.name, 200)} at {clip(str(block.uri), 500)}]"
+    if isinstance(block, EmbeddedResource) and isinstance(block.resource, BlobResourceContents):
+        return f"[resource: {clip(str(block.resource.uri), 500)}, binary, not shown]"
+    return None

@@ -1,0 +1,174 @@
+"""A `ToolServer` → one session with it: entered and left by one task, called by many."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+
+from mcp import Client, MCPError
+from mcp.types import CONNECTION_CLOSED, Implementation
+from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+from retinue import __version__
+from retinue.agent import JsonValue, Stdio, ToolServer
+from retinue.errors import RetinueError, ToolError
+from retinue.run.events import ToolResult
+from retinue.run.mcp.faults import LinkError, clip
+from retinue.run.mcp.http import HttpLink
+from retinue.run.mcp.link import Exchange, Link, exchange
+from retinue.run.mcp.listing import Tolerant, list_tools, selected
+from retinue.run.mcp.results import tool_result
+from retinue.run.mcp.stdio import StdioLink
+from retinue.run.ports import Lookup, Tool
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """One session, from `run` being started to its end; single use.
+
+    `ready` is resolved once `tools` are known; `problem` says in one clause why it ended.
+    `era` is what to pass to the next session with the same server, to save its probe.
+    """
+
+    def __init__(self, server: ToolServer, lookup: Lookup, *, era: str | None = None) -> None:
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tools: tuple[Tool, ...] = ()
+        self.problem: str | None = None
+        self.era = era
+        self._server = server
+        self._lookup = lookup
+        self._client: Client | None = None
+        self._over = asyncio.Event()
+        self._done = asyncio.Event()
+        self._connecting = Exchange()
+        # Whether the server took up the session: then its era was not the problem.
+        self._spoken = False
+
+    @property
+    def ended(self) -> bool:
+        return self._over.is_set()
+
+    def end(self, reason: str | None) -> None:
+        """Ask the session's own task to leave; `reason` becomes its problem if it has none."""
+        self.problem = self.problem or reason
+        self._over.set()
+
+    async def run(self) -> None:
+        """Connect, list the tools, hold the session until its end. Raises nothing of mcp's."""
+        exchange.set(self._connecting)
+        try:
+            for mode, last in _modes(self._server, self.era):
+                link = self._link()
+                try:
+                    await self._hold(link, mode)
+                except Exception as error:
+                    # mcp's exception groups may hold anything.
+                    self.problem = self._why(error, link)
+                    log.debug("session with '%s' ended", self._server.name, exc_info=error)
+                    if last or self._spoken or link.fault() is not None:
+                        return
+                else:
+                    fault = link.fault()
+                    self.problem = self.problem or (str(fault) if fault else None)
+                    return
+        finally:
+            self._over.set()
+            self._done.set()
+
+    async def call(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
+        """Call a tool. Raises ToolError, and LinkError where the session can't go on."""
+        if self._client is None or self.ended:
+            raise LinkError(self.problem or "the connection was lost", delivered=False)
+        record = Exchange()
+        token = exchange.set(record)
+        try:
+            result = await self._client.call_tool(name, arguments)
+        except MCPError as error:
+            raise await self._explained(error, record) from error
+        except Exception as error:
+            # Wrong structured content is a RuntimeError, wrong content a ValidationError.
+            log.debug("'%s' answered badly", self._server.name, exc_info=error)
+            raise ToolError(
+                f"The tool server '{self._server.name}' gave an answer that is not valid MCP."
+            ) from error
+        finally:
+            exchange.reset(token)
+        return tool_result(result)
+
+    def _link(self) -> Link:
+        transport = self._server.transport
+        if isinstance(transport, Stdio):
+            return StdioLink(self._server.name, transport, self._lookup, self._over.set)
+        return HttpLink(self._server, self._lookup)
+
+    async def _hold(self, link: Link, mode: str) -> None:
+        info = Implementation(name="retinue", version=__version__)
+        tolerant = Tolerant(link, self._server.name)
+        async with Client(tolerant, mode=mode, cache=None, client_info=info) as client:
+            self._spoken = True
+            listed = await list_tools(client, self._server.name)
+            self.tools = selected(listed, self._server)
+            legacy = client.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS
+            self.era = "legacy" if legacy else "auto"
+            self._client = client
+            self.ready.set_result(None)
+            await self._over.wait()
+
+    async def _explained(self, error: MCPError, record: Exchange) -> LinkError | ToolError:
+        """What the error means: HTTP has the first word, then the link, then the server."""
+        if record.fault and not record.fault.delivered:
+            return record.fault
+        if self.era == "legacy" and record.forgotten(error.message):
+            return LinkError("the server no longer knows the session", delivered=False)
+        if record.status == 401:
+            return LinkError(record.words(), delivered=False)
+        name = self._server.name
+        if record.fault:
+            return ToolError(
+                f"The tool server '{name}' failed during the call: {record.fault}. "
+                "The call may have taken effect."
+            )
+        if error.code == CONNECTION_CLOSED and error.message == "Connection closed":
+            # The session's own task is about to learn of it.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), 0.5)
+        if self._over.is_set():
+            await self._done.wait()
+            return LinkError(self.problem or "the connection was lost")
+        if record.refused:
+            return ToolError(f"The call failed: the tool server '{name}' {record.words()}.")
+        return ToolError(f"The tool server '{name}' refused the call: {clip(error.message, 2000)}")
+
+    def _why(self, error: Exception, link: Link) -> str:
+        """Why there is no session, in one clause."""
+        record = self._connecting
+        if fault := link.fault() or record.fault:
+            return str(fault)
+        if record.refused:
+            return record.words()
+        leaf = next(_leaves(error))
+        if isinstance(leaf, RetinueError):
+            return str(leaf)
+        if isinstance(leaf, MCPError):
+            return f"it refused the session: {clip(leaf.message)}"
+        return f"it does not speak MCP as expected ({type(leaf).__name__})"
+
+
+def _modes(server: ToolServer, era: str | None) -> tuple[tuple[str, bool], ...]:
+    """Connect modes to try, in order, and whether each is the last.
+
+    A legacy command that ignores unknown methods would cost mcp's probe ten seconds, while
+    nearly every command answers `initialize` at once: so commands are asked that first.
+    """
+    if isinstance(server.transport, Stdio):
+        return ((era, True),) if era else (("legacy", False), ("auto", True))
+    return ((era or "auto", True),)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error

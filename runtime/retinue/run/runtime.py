@@ -1,0 +1,154 @@
+"""Agents → open models and tool servers, shared by every run."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from retinue.agent import Agent, JsonValue, ToolServer
+from retinue.run.events import Event
+from retinue.run.loop import run
+from retinue.run.mcp import Connection
+from retinue.run.messages import Message
+from retinue.run.models import MODELS, open_model
+from retinue.run.ports import Lookup, Model, ModelFactory, Tool
+from retinue.run.prompt import Caller, Prompt
+from retinue.run.references import environment
+from retinue.run.skills import skill_tools
+from retinue.run.toolbox import AgentToolbox
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An agent with everything that a run of it needs."""
+
+    agent: Agent
+    model: Model
+    toolbox: AgentToolbox
+    prompt: Prompt
+
+
+_NO_SETTINGS: Mapping[str, JsonValue] = MappingProxyType({})
+
+
+class Runtime:
+    """Every model and tool server that the agents need, opened once: `async with Runtime(agents)`.
+
+    Equal servers share a connection. A server that is down costs its own tools; the agents work
+    on, and it is tried again. `models` maps a provider to what opens its routes.
+    """
+
+    def __init__(
+        self,
+        agents: Iterable[Agent],
+        *,
+        models: Mapping[str, ModelFactory] = MODELS,
+        lookup: Lookup | None = None,
+    ) -> None:
+        self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
+        self._models = models
+        self._lookup = lookup or environment()
+        self._connections: dict[ToolServer, Connection] = {}
+        self._warming: list[asyncio.Task[None]] = []
+        self._ready = {name: self._prepare(agent) for name, agent in self.agents.items()}
+
+    def _prepare(self, agent: Agent) -> _Ready:
+        connections = [self._connection(server) for server in agent.mcp_servers]
+        return _Ready(
+            agent,
+            open_model(agent.model, self._models, self._lookup),
+            AgentToolbox(connections, skill_tools(agent.skills)),
+            Prompt(agent),
+        )
+
+    def _connection(self, server: ToolServer) -> Connection:
+        if server not in self._connections:
+            self._connections[server] = Connection(server, self._lookup)
+        return self._connections[server]
+
+    async def __aenter__(self) -> Self:
+        await asyncio.gather(*(c.start() for c in self._connections.values()))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._warming:
+            task.cancel()
+        await asyncio.gather(*self._warming, return_exceptions=True)
+        closing = [c.aclose() for c in self._connections.values()]
+        closing += [ready.model.aclose() for ready in self._ready.values()]
+        await asyncio.gather(*closing)
+
+    def warm(self) -> None:
+        """Get the models ready in the background, so that the first run doesn't wait for it."""
+        for ready in self._ready.values():
+            self._warming.append(asyncio.create_task(ready.model.warm()))
+
+    async def run(
+        self,
+        name: str,
+        conversation: Sequence[Message],
+        *,
+        settings: Mapping[str, JsonValue] = _NO_SETTINGS,
+        caller: Caller | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """The events of one run of the agent `name`; `settings` go over the route's own.
+
+        Raises KeyError for an unknown name, RequestError when the request lacks what the prompt
+        requires, and what `retinue.run.loop.run` raises. Close it (`aclosing`) to stop the run.
+        """
+        ready = self._ready[name]
+        system = self.system_prompt(name, caller)
+        events = run(
+            (Message("system", system), *conversation) if system else conversation,
+            model=ready.model,
+            toolbox=ready.toolbox,
+            limits=ready.agent.limits,
+            settings=_over(ready.agent.model.settings, settings),
+        )
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    def system_prompt(self, name: str, caller: Caller | None = None) -> str:
+        """The system prompt as a run by `caller` would send it now."""
+        ready = self._ready[name]
+        return ready.prompt.render(caller or Caller(), ready.toolbox.notices)
+
+    def tools(self, name: str) -> tuple[Tool, ...]:
+        """What the agent can call now."""
+        return self._ready[name].toolbox.tools
+
+    def health(self) -> dict[str, JsonValue]:
+        """Each agent's tool servers: `{agent: {server: {"state", "problem", "tools": n}}}`."""
+        return {
+            name: {server.name: self._server_health(server) for server in agent.mcp_servers}
+            for name, agent in self.agents.items()
+        }
+
+    def _server_health(self, server: ToolServer) -> JsonValue:
+        connection = self._connections[server]
+        return {
+            "state": connection.state,
+            "problem": connection.problem,
+            "tools": len(connection.tools),
+        }
+
+
+_LONGEST = ("max_tokens", "max_completion_tokens")
+
+
+def _over(own: Mapping[str, JsonValue], given: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """The route's settings with the request's over them; of two names for one limit, one stays."""
+    if not given:
+        return own
+    kept = own
+    if any(name in given for name in _LONGEST):
+        kept = {name: value for name, value in own.items() if name not in _LONGEST}
+    return {**kept, **given}

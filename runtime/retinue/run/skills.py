@@ -1,0 +1,235 @@
+"""Skills → a catalogue for the system prompt and two tools that read what it names."""
+
+import asyncio
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+from xml.sax.saxutils import escape, quoteattr
+
+from retinue.agent import JsonValue, Skill
+from retinue.diagnostics import did_you_mean
+from retinue.errors import ToolError
+from retinue.run.events import ToolResult
+from retinue.run.ports import Tool
+from retinue.run.toolbox import Arguments, BuiltIn
+
+# Characters of the catalogue, as other hosts of Agent Skills allow.
+BUDGET = 8_000
+_SHORTEST_DESCRIPTION = 40
+_MOST_FILES = 100
+_LARGEST_FILE = 10 * 2**20
+# Characters of a file read at once.
+_PAGE = 40_000
+
+
+def skill_tools(skills: Sequence[Skill]) -> tuple[BuiltIn, ...]:
+    """`load_skill` and `read_skill_file` over exactly these skills; none without skills."""
+    if not skills:
+        return ()
+    by_name = {skill.name: skill for skill in skills}
+
+    async def load(arguments: Arguments) -> ToolResult:
+        return ToolResult(_loaded(_named(by_name, arguments["name"])))
+
+    async def read(arguments: Arguments) -> ToolResult:
+        skill = _named(by_name, arguments["skill"])
+        # In a thread: a slow disk must not hold up other runs.
+        text = await asyncio.to_thread(_file_text, skill, str(arguments["path"]))
+        return ToolResult(_page(text, arguments))
+
+    return BuiltIn(_load_skill(by_name), load), BuiltIn(_read_skill_file(by_name), read)
+
+
+def catalogue(skills: Sequence[Skill], budget: int = BUDGET) -> str:
+    """The `<available_skills>` block, in the order given; empty without skills.
+
+    Over the budget, in characters, descriptions are shortened first, all to the same length;
+    then skills are left out from the end, and the block says which.
+    """
+    if not skills:
+        return ""
+    longest = max(len(_clean(skill.description)) for skill in skills)
+    low, high = _SHORTEST_DESCRIPTION, max(longest, _SHORTEST_DESCRIPTION)
+    if len(_block(skills, high)) <= budget:
+        return _block(skills, high)
+    if len(_block(skills, low)) > budget:
+        return _with_dropped(skills, budget)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if len(_block(skills, middle)) <= budget else (low, middle - 1)
+    return _block(skills, low)
+
+
+def _with_dropped(skills: Sequence[Skill], budget: int) -> str:
+    low, high = 0, len(skills)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = len(_partial(skills, middle)) <= budget
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return _partial(skills, low)
+
+
+def _partial(skills: Sequence[Skill], kept: int) -> str:
+    dropped = [escape(_clean(skill.name)) for skill in skills[kept:]]
+    shown = ", ".join(dropped[:20]) + (", …" if len(dropped) > 20 else "")
+    note = f"<not_described>{len(dropped)} more by name only: {shown}</not_described>"
+    return _block(skills[:kept], _SHORTEST_DESCRIPTION, note)
+
+
+def _block(skills: Sequence[Skill], longest: int, note: str = "") -> str:
+    entries = [
+        f"<skill><name>{escape(_clean(skill.name))}</name>"
+        f"<description>{escape(_shortened(_clean(skill.description), longest))}</description>"
+        "</skill>"
+        for skill in skills
+    ]
+    return "\n".join(["<available_skills>", *entries, *([note] if note else []), _END])
+
+
+_END = "</available_skills>"
+
+
+def _clean(text: str) -> str:
+    """One line, without control characters and without what could pass for markup's frame."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def _load_skill(skills: dict[str, Skill]) -> Tool:
+    return Tool(
+        "load_skill",
+        "Read a skill's instructions. Do so before a task that its description fits.",
+        _object({"name": _choice(skills, "The skill, as named in available_skills.")}, "name"),
+    )
+
+
+def _read_skill_file(skills: dict[str, Skill]) -> Tool:
+    properties: dict[str, Any] = {
+        "skill": _choice(skills, "The skill the file belongs to."),
+        "path": {
+            "type": "string",
+            "description": "The file's path relative to the skill's folder.",
+        },
+        "offset": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "The character to start at; 0 by default.",
+        },
+        "limit": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": _PAGE,
+            "description": f"How many characters to read; {_PAGE} by default.",
+        },
+    }
+    return Tool(
+        "read_skill_file",
+        "Read a text file of a skill, such as a reference its instructions mention.",
+        _object(properties, "skill", "path"),
+    )
+
+
+def _choice(skills: dict[str, Skill], description: str) -> dict[str, JsonValue]:
+    return {"type": "string", "enum": list(skills), "description": description}
+
+
+def _object(properties: dict[str, Any], *required: str) -> dict[str, JsonValue]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _named(skills: dict[str, Skill], name: JsonValue) -> Skill:
+    skill = skills.get(str(name))
+    if skill is None:
+        hint = did_you_mean(str(name), list(skills))
+        raise ToolError(f"There is no skill '{name}'" + (f": {hint}" if hint else "."))
+    return skill
+
+
+def _loaded(skill: Skill) -> str:
+    lines = [f"<skill_content name={quoteattr(skill.name)}>", skill.body.strip(), ""]
+    if skill.files:
+        shown = skill.files[:_MOST_FILES]
+        lines.append("<skill_files>")
+        lines += [f"{escape(_clean(file.path))} ({file.size:,} bytes)" for file in shown]
+        if len(skill.files) > len(shown):
+            lines.append(f"… and {len(skill.files) - len(shown):,} more")
+        lines += ["</skill_files>", "Read them with read_skill_file.", ""]
+    return "\n".join([*lines[:-1], "</skill_content>"])
+
+
+def _page(text: str, arguments: Arguments) -> str:
+    offset, limit = _whole(arguments, "offset", 0), _whole(arguments, "limit", _PAGE)
+    page = text[offset : offset + limit]
+    if offset and not page:
+        return f"[the file has {len(text):,} characters; offset {offset:,} is past its end]"
+    left = len(text) - offset - len(page)
+    if left:
+        page += f"\n[{left:,} characters are left; go on with offset {offset + len(page)}]"
+    return page
+
+
+def _whole(arguments: Arguments, name: str, default: int) -> int:
+    # JSON Schema counts 5.0 as an integer.
+    value = arguments.get(name)
+    return int(value) if isinstance(value, int | float) else default
+
+
+def _file_text(skill: Skill, path: str) -> str:
+    """The text of a regular file inside the skill's folder, wherever links lead. Raises ToolError.
+
+    Checked at the moment of reading, on the file that was opened: what compiled may have changed.
+    """
+    with _opened(skill, path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _LARGEST_FILE:
+            raise ToolError(f"'{path}' is too large to be read: {size:,} bytes.")
+        content = file.read(_LARGEST_FILE)
+    if b"\0" in content:
+        raise ToolError(f"'{path}' is a binary file ({len(content):,} bytes) and can't be read.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ToolError(f"'{path}' is not UTF-8 text and can't be read.") from None
+
+
+def _opened(skill: Skill, path: str) -> BinaryIO:
+    try:
+        # O_NONBLOCK: opening a named pipe must not wait for a writer.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(_inside(skill, path), flags)
+    except OSError as error:
+        raise ToolError(_missing(skill, path)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ToolError(f"'{path}' is not a file; {_listed(skill)}")
+    return os.fdopen(descriptor, "rb")
+
+
+def _inside(skill: Skill, path: str) -> Path:
+    try:
+        root = skill.root.resolve(strict=True)
+        target = (root / path).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ToolError(_missing(skill, path)) from error
+    if not target.is_relative_to(root):
+        raise ToolError(f"'{path}' leads out of the skill '{skill.name}'.")
+    return target
+
+
+def _missing(skill: Skill, path: str) -> str:
+    return f"The skill '{skill.name}' has no file '{path[:200]}'; {_listed(skill)}"
+
+
+def _listed(skill: Skill) -> str:
+    names = [file.path for file in skill.files[:20]]
+    return f"its files are: {', '.join(names)}." if names else "it has no files."

@@ -1,0 +1,194 @@
+"""Connections and built-in tools → the one `Toolbox` of an agent, whose calls never raise."""
+
+import hashlib
+import logging
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import orjson
+from jsonschema.validators import validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from retinue.agent import JsonValue
+from retinue.diagnostics import did_you_mean
+from retinue.errors import ToolError
+from retinue.run.events import ToolResult
+from retinue.run.mcp import Connection
+from retinue.run.messages import ToolCall
+from retinue.run.ports import Tool
+
+log = logging.getLogger(__name__)
+
+Arguments = dict[str, JsonValue]
+
+_LONGEST_NAME = 64
+_LONGEST_ARGUMENTS = 1_000_000
+_MOST_COMPLAINTS = 3
+_LONGEST_COMPLAINT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A tool of our own. `run` gets arguments that fit its parameters; it may raise ToolError."""
+
+    tool: Tool
+    run: Callable[[Arguments], Awaitable[ToolResult]]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A tool under the name the model knows. `source` is None for a built-in tool."""
+
+    tool: Tool
+    run: Callable[[Arguments], Awaitable[ToolResult]]
+    source: Connection | None = None
+    _validator: Any = field(default=None)
+
+    @property
+    def callable_now(self) -> bool:
+        return self.source is None or self.source.state in ("up", "connecting")
+
+    def complaints(self, arguments: Arguments) -> list[str]:
+        """Where the arguments don't fit the schema, at most a few."""
+        if self._validator is None:
+            schema = self.tool.parameters
+            # An empty registry: a reference in a schema is never fetched.
+            self._validator = validator_for(schema)(schema, registry=Registry())
+        try:
+            errors = list(islice(self._validator.iter_errors(arguments), _MOST_COMPLAINTS))
+        except (Unresolvable, RecursionError, re.error) as error:
+            # The schema is at fault, not the model: the server has the last word.
+            log.warning(
+                "the schema of '%s' can't be used: %s", self.tool.name, type(error).__name__
+            )
+            return []
+        return [_complaint(error) for error in errors]
+
+
+class AgentToolbox:
+    """The tools of one agent's servers, named `server__tool`, and its built-in ones.
+
+    Connections may be shared with other toolboxes; they are not closed here.
+    """
+
+    def __init__(
+        self, connections: Sequence[Connection], built_ins: Sequence[BuiltIn] = ()
+    ) -> None:
+        self._connections = tuple(connections)
+        self._built_ins = tuple(built_ins)
+        self._seen: object = None
+        self._entries: dict[str, _Entry] = {}
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Built-in tools, then each server's in its own order; none of a server that is down."""
+        return tuple(entry.tool for entry in self._known().values() if entry.callable_now)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return tuple(
+            f"The tool server '{c.server.name}' is not available: {c.problem}."
+            for c in self._connections
+            if c.state in ("down", "closed")
+        )
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        try:
+            entry = self._entry(call.name)
+            return await entry.run(_checked(entry, call.arguments))
+        except ToolError as error:
+            return ToolResult(str(error), is_error=True)
+        except Exception:
+            # A bug of ours or a server's surprise: the run goes on, and the log has the details.
+            log.exception("the tool '%s' failed unexpectedly", call.name)
+            return ToolResult(f"The tool '{call.name}' failed unexpectedly.", is_error=True)
+
+    def _entry(self, name: str) -> _Entry:
+        entries = self._known()
+        if name in entries:
+            return entries[name]
+        hint = did_you_mean(name, [n for n, entry in entries.items() if entry.callable_now])
+        raise ToolError(f"There is no tool '{name[:80]}'" + (f": {hint}" if hint else "."))
+
+    def _known(self) -> dict[str, _Entry]:
+        """Every tool by name, worked out anew only when a server's list has changed."""
+        seen = tuple(connection.tools for connection in self._connections)
+        if seen != self._seen:
+            self._entries, self._seen = self._named(), seen
+        return self._entries
+
+    def _named(self) -> dict[str, _Entry]:
+        entries = {b.tool.name: _Entry(b.tool, b.run) for b in self._built_ins}
+        found = [(c, tool) for c in self._connections for tool in c.tools]
+        names = exposed_names([(c.server.name, tool.name) for c, tool in found])
+        for name, (connection, tool) in zip(names, found, strict=True):
+            shown = Tool(name, tool.description, tool.parameters)
+            entries[name] = _Entry(shown, _caller(connection, tool.name), connection)
+        return entries
+
+
+def exposed_names(tools: Sequence[tuple[str, str]]) -> list[str]:
+    """A name for each (server, tool) that every provider takes: ^[A-Za-z0-9_-]{1,64}$, unique.
+
+    `server__tool` where that will do; with a hash of the two at its end where it had to be cut,
+    or where two tools would have the same name. It doesn't depend on the order of the tools.
+    """
+    plain = [re.sub(r"[^A-Za-z0-9_-]", "_", f"{server}__{tool}") for server, tool in tools]
+    taken = Counter(plain)
+    return [
+        name if len(name) <= _LONGEST_NAME and taken[name] == 1 else _hashed(name, *tool)
+        for name, tool in zip(plain, tools, strict=True)
+    ]
+
+
+def _hashed(name: str, server: str, tool: str) -> str:
+    digest = hashlib.sha256(f"{server}\0{tool}".encode(errors="replace")).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - 9]}_{digest}"
+
+
+def _caller(connection: Connection, name: str) -> Callable[[Arguments], Awaitable[ToolResult]]:
+    async def run(arguments: Arguments) -> ToolResult:
+        return await connection.call(name, arguments)
+
+    return run
+
+
+def _checked(entry: _Entry, text: str) -> Arguments:
+    """The arguments, parsed and valid. Raises ToolError, which tells the model what to mend."""
+    name = entry.tool.name
+    arguments = _parsed(name, text)
+    complaints = entry.complaints(arguments)
+    if complaints:
+        raise ToolError(f"The arguments of '{name}' don't fit its schema: {'; '.join(complaints)}.")
+    return arguments
+
+
+def _parsed(name: str, text: str) -> Arguments:
+    if len(text) > _LONGEST_ARGUMENTS:
+        raise ToolError(
+            f"The arguments of '{name}' are too long: {len(text):,} characters of "
+            f"{_LONGEST_ARGUMENTS:,} allowed."
+        )
+    # Many models send nothing at all to a tool without parameters.
+    if not text.strip():
+        return {}
+    try:
+        arguments = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ToolError(f"The arguments of '{name}' are not valid JSON: {error.msg}.") from error
+    if not isinstance(arguments, dict):
+        raise ToolError(f"The arguments of '{name}' must be a JSON object.")
+    return arguments
+
+
+def _complaint(error: Any) -> str:
+    place = error.json_path.removeprefix("$").removeprefix(".")
+    text = error.message
+    if len(text) > _LONGEST_COMPLAINT:
+        text = text[: _LONGEST_COMPLAINT - 1] + "…"
+    return f"{place}: {text}" if place else text

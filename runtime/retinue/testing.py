@@ -1,0 +1,109 @@
+"""Doubles for tests: a model that follows a script and a toolbox of plain functions."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from retinue.agent import Agent, Instructions, JsonValue, Route
+from retinue.run.events import FinishReason, ModelEvent, ModelFinished, TextDelta, ToolResult, Usage
+from retinue.run.messages import ToolCall
+from retinue.run.ports import ModelRequest, Tool
+
+Step = ModelEvent | BaseException | float
+"""An event to yield, an error to raise, or seconds to wait."""
+
+
+def says(text: str, *, usage: Usage | None = None, reason: FinishReason = "stop") -> list[Step]:
+    """A model turn that answers `text`, one word at a time."""
+    words: list[Step] = [TextDelta(word) for word in text.replace(" ", " \n").split("\n") if word]
+    return [*words, ModelFinished(reason, usage or Usage(10, len(words)))]
+
+
+def calls(*wanted: tuple[str, Mapping[str, Any]], usage: Usage | None = None) -> list[Step]:
+    """A model turn that calls tools: `calls(("add", {"a": 1}))`. Ids are `call_1`, `call_2`, …"""
+    made = [
+        ToolCall(f"call_{n}", name, json.dumps(arguments))
+        for n, (name, arguments) in enumerate(wanted, 1)
+    ]
+    return [*made, ModelFinished("tool_calls", usage or Usage(10, 5))]
+
+
+class ScriptedModel:
+    """A model that plays one list of steps per call, and the last one for ever.
+
+    `requests` holds what it was asked; `cancelled` counts calls that were closed midway.
+    """
+
+    def __init__(self, *turns: Sequence[Step]) -> None:
+        self._turns = turns or (says("ok"),)
+        self.requests: list[ModelRequest] = []
+        self.cancelled = 0
+        self.warmed = False
+        self.closed = False
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        turn = self._turns[min(len(self.requests), len(self._turns) - 1)]
+        self.requests.append(request)
+        finished = False
+        try:
+            for step in turn:
+                if isinstance(step, BaseException):
+                    finished = True
+                    raise step
+                if isinstance(step, float | int):
+                    await asyncio.sleep(step)
+                else:
+                    yield step
+            finished = True
+        finally:
+            self.cancelled += not finished
+
+    async def warm(self) -> None:
+        self.warmed = True
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+Function = Callable[..., Any]
+
+
+class FakeToolbox:
+    """A toolbox over plain or async functions; an exception becomes an error result."""
+
+    def __init__(self, functions: Iterable[Function] = (), notices: tuple[str, ...] = ()) -> None:
+        self._functions = {function.__name__: function for function in functions}
+        self.notices = notices
+        self.calls: list[ToolCall] = []
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        schema: dict[str, JsonValue] = {"type": "object"}
+        return tuple(Tool(name, f.__doc__ or "", schema) for name, f in self._functions.items())
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        self.calls.append(call)
+        try:
+            value = self._functions[call.name](**json.loads(call.arguments))
+            if asyncio.iscoroutine(value):
+                value = await value
+        except Exception as error:  # noqa: BLE001 - any failure is the tool's answer
+            return ToolResult(f"{type(error).__name__}: {error}", is_error=True)
+        return ToolResult(value if isinstance(value, str) else json.dumps(value))
+
+
+def agent(
+    name: str = "tester", instructions: str | Instructions = "Be brief.", **changes: Any
+) -> Agent:
+    """A compiled agent without files; `changes` are fields of `Agent`."""
+    if isinstance(instructions, str):
+        instructions = Instructions(text=instructions, origin="test", literal=True)
+    fields: dict[str, Any] = {
+        "name": name,
+        "description": "",
+        "model": Route(model="scripted/model"),
+        "instructions": instructions,
+        "digest": "0" * 16,
+    }
+    return Agent(**{**fields, **changes})

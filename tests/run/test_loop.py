@@ -1,0 +1,215 @@
+"""The loop: order, limits, failure, cancellation."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from retinue.agent import Limits
+from retinue.errors import ModelError, RunError
+from retinue.run.events import (
+    ModelFinished,
+    RunFinished,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnStarted,
+    Usage,
+)
+from retinue.run.loop import run
+from retinue.run.messages import Message, ToolCall
+from retinue.testing import FakeToolbox, ScriptedModel, calls, says
+
+ASK = (Message("system", "Be brief."), Message("user", "hello"))
+
+
+async def events_of(model, toolbox=None, limits=None, settings=None):
+    stream = run(
+        ASK,
+        model=model,
+        toolbox=toolbox or FakeToolbox(),
+        limits=limits or Limits(),
+        settings=settings or {},
+    )
+    return [event async for event in stream]
+
+
+def finished(events) -> RunFinished:
+    assert isinstance(events[-1], RunFinished)
+    assert sum(isinstance(e, RunFinished) for e in events) == 1
+    return events[-1]
+
+
+async def test_a_plain_answer_streams_and_ends_once():
+    model = ScriptedModel(says("one two"))
+    events = await events_of(model, settings={"temperature": 0.5})
+    assert events[0] == TurnStarted(1)
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "one two"
+    assert finished(events).messages == (Message("assistant", "one two"),)
+    assert finished(events).reason == "stop"
+    assert model.requests[0].messages == ASK
+    assert model.requests[0].settings == {"temperature": 0.5}
+
+
+async def test_tool_results_go_back_in_the_order_of_the_calls():
+    async def slow():
+        await asyncio.sleep(0.05)
+        return "slow"
+
+    def quick():
+        return "quick"
+
+    model = ScriptedModel(calls(("slow", {}), ("quick", {})), says("done"))
+    events = await events_of(model, FakeToolbox([slow, quick]))
+    finishes = [e.result.text for e in events if isinstance(e, ToolFinished)]
+    assert finishes == ["quick", "slow"]
+    assistant, first, second = model.requests[1].messages[2:]
+    assert [c.name for c in assistant.tool_calls] == ["slow", "quick"]
+    assert (first.content, first.tool_call_id) == ("slow", "call_1")
+    assert (second.content, second.tool_call_id) == ("quick", "call_2")
+    assert finished(events).turns == 2
+
+
+async def test_calls_of_one_turn_run_at_the_same_time():
+    together = asyncio.Barrier(3)
+
+    async def meet():
+        await asyncio.wait_for(together.wait(), 5)
+        return "met"
+
+    model = ScriptedModel(calls(("meet", {}), ("meet", {}), ("meet", {})), says("done"))
+    events = await events_of(model, FakeToolbox([meet]))
+    assert [e.result.text for e in events if isinstance(e, ToolFinished)] == ["met"] * 3
+
+
+async def test_every_call_is_announced_before_any_ends():
+    model = ScriptedModel(calls(("f", {}), ("f", {})), says("done"))
+    events = await events_of(model, FakeToolbox([_named("f")]))
+    kinds = [type(e) for e in events if isinstance(e, ToolStarted | ToolFinished)]
+    assert kinds == [ToolStarted, ToolStarted, ToolFinished, ToolFinished]
+
+
+def _named(name):
+    def function(**_):
+        return "ok"
+
+    function.__name__ = name
+    return function
+
+
+async def test_a_failing_tool_is_told_to_the_model():
+    def broken():
+        raise ValueError("no such table")
+
+    model = ScriptedModel(calls(("broken", {})), says("sorry"))
+    await events_of(model, FakeToolbox([broken]))
+    assert "no such table" in model.requests[1].messages[-1].content
+
+
+async def test_usage_is_summed():
+    model = ScriptedModel(
+        calls(("f", {}), usage=Usage(10, 5, 3, 2)), says("done", usage=Usage(20, 7, 4, 1))
+    )
+    events = await events_of(model, FakeToolbox([_named("f")]))
+    assert finished(events).usage == Usage(30, 12, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("limits", "cause", "asked"),
+    [
+        (Limits(max_turns=3), "max_turns", 3),
+        (Limits(max_tool_calls=2), "max_tool_calls", 3),
+        (Limits(max_tokens=30), "max_tokens", 2),
+    ],
+)
+async def test_an_endless_tool_loop_is_stopped_by_a_limit(limits, cause, asked):
+    model = ScriptedModel(calls(("f", {})))
+    events = await events_of(model, FakeToolbox([_named("f")]), limits)
+    assert (finished(events).reason, finished(events).cause) == ("length", cause)
+    assert len(model.requests) == asked
+
+
+async def test_repeated_and_missing_ids_are_made_unique():
+    turn = [ToolCall(i, "f", "{}") for i in ("", "x", "x", "call_1")]
+    model = ScriptedModel([*turn, ModelFinished("tool_calls")], [turn[1], *says("")], says("done"))
+    events = await events_of(model, FakeToolbox([_named("f")]))
+    ids = [e.call.id for e in events if isinstance(e, ToolStarted)]
+    assert len(ids) == len(set(ids)) == 5
+    answered = [m.tool_call_id for m in finished(events).messages if m.role == "tool"]
+    assert answered == ids
+
+
+async def test_calls_beside_a_cut_off_answer_never_run():
+    model = ScriptedModel([ToolCall("1", "f", '{"a": '), ModelFinished("length")])
+    toolbox = FakeToolbox([_named("f")])
+    events = await events_of(model, toolbox)
+    assert toolbox.calls == []
+    assert finished(events).reason == "length"
+
+
+async def test_calls_beside_stop_do_run():
+    model = ScriptedModel([ToolCall("1", "f", "{}"), ModelFinished("stop")], says("done"))
+    toolbox = FakeToolbox([_named("f")])
+    await events_of(model, toolbox)
+    assert len(toolbox.calls) == 1
+
+
+async def test_a_stream_without_a_finish_is_an_error():
+    with pytest.raises(ModelError) as raised:
+        await events_of(ScriptedModel([TextDelta("half an ans")]))
+    assert raised.value.kind == "truncated"
+
+
+async def test_the_deadline_stops_a_silent_model():
+    model = ScriptedModel([TextDelta("a"), 30.0])
+    with pytest.raises(RunError, match=r"0\.05 s"):
+        await events_of(model, limits=Limits(timeout=0.05))
+    assert model.cancelled == 1
+
+
+async def test_the_deadline_stops_a_dripping_model():
+    model = ScriptedModel([step for _ in range(200) for step in (TextDelta("."), 0.01)])
+    with pytest.raises(RunError):
+        await events_of(model, limits=Limits(timeout=0.1))
+    assert model.cancelled == 1
+
+
+async def test_the_deadline_stops_a_hanging_tool():
+    cancelled = []
+
+    async def hang():
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    with pytest.raises(RunError):
+        await events_of(
+            ScriptedModel(calls(("hang", {}))), FakeToolbox([hang]), Limits(timeout=0.05)
+        )
+    assert cancelled == [True]
+
+
+async def test_closing_the_run_stops_the_model_and_the_tools():
+    cancelled = []
+
+    async def hang():
+        try:
+            await asyncio.sleep(30)
+        finally:
+            cancelled.append(True)
+
+    model = ScriptedModel(calls(("hang", {})))
+    stream = run(ASK, model=model, toolbox=FakeToolbox([hang]), limits=Limits(), settings={})
+    async with aclosing(stream):
+        async for event in stream:
+            if isinstance(event, ToolStarted):
+                await asyncio.sleep(0.01)
+                break
+    assert cancelled == [True]
+
+
+async def test_a_model_that_raises_timeout_error_itself_is_not_taken_for_the_deadline():
+    with pytest.raises(TimeoutError):
+        await events_of(ScriptedModel([TimeoutError()]))

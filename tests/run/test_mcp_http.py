@@ -1,0 +1,402 @@
+"""Tool servers at a URL: a real one in its own process, and one that plays HTTP's faults."""
+
+import asyncio
+import json
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retinue.agent import Databricks, Http, Ref, Template, ToolServer
+from retinue.errors import ToolError
+from retinue.run.events import ToolResult
+from retinue.run.mcp import Connection
+from retinue.run.references import environment
+
+MODERN = Path(__file__).parent / "servers" / "modern.py"
+KEY = "hunter2-hunter2"
+FINE = ToolResult("fine")
+
+
+def at(url: Any, **changes: Any) -> ToolServer:
+    headers = changes.pop("headers", ())
+    fields = {"name": "s", "transport": Http(url=url, headers=headers), "timeout": 5.0, **changes}
+    return ToolServer(**fields)
+
+
+@asynccontextmanager
+async def opened(wanted: ToolServer, **options: Any) -> AsyncIterator[Connection]:
+    connection = Connection(wanted, environment({"THE_KEY": KEY}), **options)
+    try:
+        await connection.start()
+        yield connection
+    finally:
+        await connection.aclose()
+
+
+async def failure(connection: Connection, name: str = "good", **arguments: Any) -> str:
+    with pytest.raises(ToolError) as caught:
+        await connection.call(name, arguments)
+    return str(caught.value)
+
+
+# A real server -------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def launch(port: int) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(sys.executable, str(MODERN), str(port))
+    for _ in range(400):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.025)
+        else:
+            writer.close()
+            return process
+    raise AssertionError("the server did not start")
+
+
+async def test_a_real_server_through_its_life() -> None:
+    """Calls, twenty at once, cancellation, death, return; one test, as starting costs a second."""
+    port = free_port()
+    process = await launch(port)
+    try:
+        async with opened(at(f"http://127.0.0.1:{port}/mcp")) as connection:
+            assert (connection.state, connection.problem) == ("up", None)
+            assert (await connection.call("add", {"a": 1, "b": 2})).text == "3"
+            began = time.monotonic()
+            calls = (connection.call("slow", {"seconds": 0.3}) for _ in range(20))
+            assert {r.text for r in await asyncio.gather(*calls)} == {"done"}
+            assert time.monotonic() - began < 1.5
+            assert "left out" in (await connection.call("huge", {"size": 3_000_000})).text
+
+            call = asyncio.create_task(connection.call("slow", {"seconds": 30}))
+            await asyncio.sleep(0.2)
+            call.cancel()
+            await asyncio.wait({call})
+            assert (await connection.call("times_cancelled", {})).text == "1"
+
+            slow = asyncio.create_task(failure(connection, "slow", seconds=30))
+            await asyncio.sleep(0.1)
+            assert "connection broke" in await failure(connection, "crash")
+            assert "connection broke" in await slow
+            await process.wait()
+            problem = await failure(connection, "add", a=1, b=1)
+            assert f"can't connect to http://127.0.0.1:{port}/mcp" in problem
+            assert connection.state == "down"
+            assert "add" in [tool.name for tool in connection.tools]
+            process = await launch(port)
+            assert (await connection.call("add", {"a": 1, "b": 1})).text == "2"
+            assert connection.state == "up"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+# One that plays faults -----------------------------------------------------------------------
+
+TOOLS = [{"name": "good", "inputSchema": {"type": "object"}}]
+TEXT = {"content": [{"type": "text", "text": "fine"}]}
+
+
+class Played:
+    """A server of the older protocol with sessions; `fault` is what happens to `tools/call`."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        self.session = 0
+        self.calls = 0
+        self.heads: list[str] = []
+        self.closed = asyncio.Event()
+        self.url = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._one(reader, writer):
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        self.heads.append(head)
+        length = [line for line in head.split("\r\n") if line.startswith("content-length")]
+        body = await reader.readexactly(int(length[0].split(":")[1])) if length else b""
+        if not head.startswith("post"):
+            writer.write(b"HTTP/1.1 405 No\r\ncontent-length: 0\r\n\r\n")
+            return True
+        request = json.loads(body)
+        if self.fault == "no network after connect" and request["method"] != "initialize":
+            return False
+        return await self._method(request, head, reader, writer)
+
+    async def _method(
+        self,
+        request: dict[str, Any],
+        head: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> bool:
+        method, number = request["method"], request.get("id")
+        if self.fault.startswith("connect "):
+            return self._refuse(writer, self.fault.removeprefix("connect "))
+        if method == "initialize":
+            self.session += 1
+            version = request["params"]["protocolVersion"]
+            info = {"name": "played", "version": "1"}
+            result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
+            self._json(writer, number, result, f"mcp-session-id: {self.session}\r\n")
+        elif method == "server/discover":
+            writer.write(b"HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n")
+        elif f"mcp-session-id: {self.session}\r\n" not in head:
+            self._refuse(writer, "404")
+        elif method == "tools/list":
+            self._json(writer, number, {"tools": TOOLS})
+        elif method == "tools/call":
+            self.calls += 1
+            return await self._call(number, reader, writer)
+        else:
+            writer.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+        return True
+
+    async def _call(
+        self, number: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        fault = self.fault
+        if fault.isdigit():
+            return self._refuse(writer, fault)
+        if fault == "401 once" and self.calls == 1:
+            return self._refuse(writer, "401")
+        if fault == "forgets" and self.calls == 1:
+            self.session += 1
+            return self._refuse(writer, "404")
+        if fault == "hang":
+            await reader.read(1)
+            self.closed.set()
+            return False
+        if fault == "reset":
+            writer.transport.abort()
+            return False
+        if fault == "half json":
+            writer.write(self._head("application/json", 500) + b'{"jsonrpc": "2.0"')
+            return False
+        if fault == "half event":
+            writer.write(self._head("text/event-stream", 500) + b'data: {"jsonrpc"')
+            return False
+        if fault == "html":
+            writer.write(self._head("text/html", 5) + b"<html")
+            return True
+        if fault == "endless":
+            writer.write(self._head("application/json", 10**10))
+            while True:
+                writer.write(b" " * 2**20)
+                await writer.drain()
+        if fault == "garbled":
+            writer.write(
+                self._head("application/json", 5, "content-encoding: gzip\r\n") + b"\x1f\x8bxyz"
+            )
+            return True
+        self._json(writer, number, TEXT)
+        return True
+
+    def _head(self, kind: str, length: int, more: str = "") -> bytes:
+        lines = f"content-type: {kind}\r\ncontent-length: {length}\r\n{more}"
+        return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode()
+
+    def _json(self, writer: asyncio.StreamWriter, number: Any, result: Any, more: str = "") -> None:
+        body = json.dumps({"jsonrpc": "2.0", "id": number, "result": result}).encode()
+        writer.write(self._head("application/json", len(body), more) + body)
+
+    def _refuse(self, writer: asyncio.StreamWriter, status: str) -> bool:
+        more = "location: https://login.example.com/?secret=1\r\n" if status == "302" else ""
+        head = f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\nretry-after: 9\r\n{more}\r\n"
+        writer.write(head.encode())
+        return True
+
+
+@asynccontextmanager
+async def played(fault: str, **changes: Any) -> AsyncIterator[tuple[Played, Connection]]:
+    fake = Played(fault)
+    listener = await asyncio.start_server(fake.answer, "127.0.0.1", 0)
+    fake.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/mcp"
+    options = {"connect_timeout": changes.pop("connect_timeout", None)}
+    try:
+        async with opened(at(fake.url, **changes), **options) as connection:
+            yield fake, connection
+    finally:
+        listener.close()
+
+
+async def test_the_older_protocol_and_headers() -> None:
+    header = ("Authorization", Template(("Bearer ", Ref("env", "THE_KEY"))))
+    async with played("", headers=(header,)) as (fake, connection):
+        assert connection.state == "up"
+        assert await connection.call("good", {}) == FINE
+        assert all(f"authorization: bearer {KEY}" in head for head in fake.heads)
+    assert fake.heads[-1].startswith("delete")
+
+
+REFUSED = {
+    "302": "answered 302 (a redirect",
+    "401": "answered 401 (not authorised",
+    "403": "answered 403 (forbidden",
+    "429": "answered 429 (too many requests; retry after 9)",
+    "500": "answered 500 (an error",
+    "503": "answered 503 (an error",
+}
+
+
+@pytest.mark.parametrize("status", REFUSED)
+async def test_a_refused_call_says_how(status: str) -> None:
+    async with played(status) as (fake, connection):
+        assert REFUSED[status] in await failure(connection)
+        assert connection.state == "up"
+        # Only 401 is tried once more, over a new session.
+        assert fake.calls == (2 if status == "401" else 1)
+        fake.fault = ""
+        assert await connection.call("good", {}) == FINE
+
+
+@pytest.mark.parametrize("status", REFUSED)
+async def test_a_refused_session_says_how(status: str) -> None:
+    async with played(f"connect {status}") as (fake, connection):
+        assert connection.state == "down"
+        assert REFUSED[status] in (connection.problem or "")
+        assert "secret" not in (connection.problem or "")
+        fake.fault = ""
+        assert await connection.call("good", {}) == FINE
+
+
+@pytest.mark.parametrize("fault", ["forgets", "401 once"])
+async def test_a_forgotten_session_is_opened_anew(fault: str) -> None:
+    async with played(fault) as (fake, connection):
+        assert await connection.call("good", {}) == FINE
+        assert fake.calls == 2
+
+
+BROKEN = {
+    "hang": "did not answer within 0.5 s",
+    "reset": "connection broke",
+    "half json": "connection broke",
+    "half event": "connection broke",
+    "html": "Unexpected content type",
+    "endless": "its answer is too large",
+    "garbled": "its answer is compressed",
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+async def test_a_broken_answer_costs_its_call(fault: str) -> None:
+    timeout = 0.5 if fault == "hang" else 5.0
+    async with played(fault, timeout=timeout) as (fake, connection):
+        problem = await failure(connection)
+        assert BROKEN[fault] in problem
+        # It may have had its effect: it is not sent again.
+        assert fake.calls == 1
+        fake.fault = ""
+        assert await connection.call("good", {}) == FINE
+        assert connection.state == "up"
+
+
+async def test_a_broken_call_does_not_touch_the_others() -> None:
+    async with played("hang") as (fake, connection):
+        first = asyncio.create_task(connection.call("good", {}))
+        await asyncio.sleep(0.1)
+        fake.fault = "reset"
+        assert "connection broke" in await failure(connection)
+        fake.fault = ""
+        assert await connection.call("good", {}) == FINE
+        assert not first.done()
+        first.cancel()
+        await asyncio.wait({first})
+        assert first.cancelled()
+
+
+async def test_nobody_answers() -> None:
+    silent = await asyncio.start_server(lambda *_: asyncio.sleep(9), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    began = time.monotonic()
+    async with opened(at(f"http://127.0.0.1:{port}/mcp"), connect_timeout=0.5) as connection:
+        assert connection.problem == "it did not get ready within 0.5 s"
+    assert time.monotonic() - began < 2
+    silent.close()
+
+
+ADDRESSES = {
+    "http://127.0.0.1:9/mcp?key=secret": "can't connect to http://127.0.0.1:9/mcp:",
+    "http://user:secret@127.0.0.1:9/mcp": "can't connect to http://127.0.0.1:9/mcp:",
+    "http://nowhere.invalid/mcp": "can't connect to http://nowhere.invalid/mcp:",
+    "ftp://127.0.0.1/mcp": "'ftp://127.0.0.1/mcp' is not an http or https URL",
+    "127.0.0.1:9": "is not an http or https URL",
+}
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+async def test_addresses_that_lead_nowhere(url: str) -> None:
+    async with opened(at(url)) as connection:
+        assert connection.state == "down"
+        assert ADDRESSES[url] in (connection.problem or "")
+        assert "secret" not in (connection.problem or "")
+
+
+async def test_a_header_that_can_not_be_sent_is_not_quoted() -> None:
+    header = ("Authorization", Template((Ref("env", "THE_KEY"), "\nX: y")))
+    async with played("", headers=(header,)) as (_, connection):
+        assert connection.state == "down"
+        assert KEY not in (connection.problem or "")
+
+
+# Databricks ----------------------------------------------------------------------------------
+
+SPACE = ToolServer(name="s", transport=Databricks(kind="genie_space", target="01f0/x"), timeout=5)
+
+
+@pytest.fixture
+def no_databricks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("no_databricks")
+async def test_a_workspace_server_without_credentials_says_how_to_log_in() -> None:
+    async with opened(SPACE) as connection:
+        assert connection.state == "down"
+        assert "databricks auth login" in (connection.problem or "")
+        assert "--offline" in (connection.problem or "")
+
+
+async def test_a_workspace_server_by_host_and_token(no_databricks: pytest.MonkeyPatch) -> None:
+    fake = Played("")
+    listener = await asyncio.start_server(fake.answer, "127.0.0.1", 0)
+    host = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    no_databricks.setenv("DATABRICKS_HOST", host)
+    no_databricks.setenv("DATABRICKS_TOKEN", "dapi-token")
+    connection = Connection(SPACE, environment())
+    try:
+        await connection.start()
+        assert connection.problem is None
+        assert await connection.call("good", {}) == FINE
+    finally:
+        await connection.aclose()
+        listener.close()
+    posts = [head for head in fake.heads if head.startswith("post /api/2.0/mcp/genie/01f0%2fx ")]
+    assert posts
+    assert all("authorization: bearer dapi-token" in head for head in posts)

@@ -1,0 +1,99 @@
+"""The runtime: what is shared, what a fault costs, what is closed."""
+
+import asyncio
+import sys
+from contextlib import aclosing
+
+import pytest
+
+from retinue.agent import Http, Route, Stdio, ToolServer
+from retinue.run.events import RunFinished, ToolFinished
+from retinue.run.messages import Message
+from retinue.run.runtime import Runtime
+from retinue.testing import ScriptedModel, agent, calls, says
+
+SERVER = """
+from mcp.server import MCPServer
+server = MCPServer("adder")
+@server.tool()
+def add(a: int, b: int) -> str:
+    "Add two numbers."
+    return str(a + b)
+server.run("stdio")
+"""
+ADDER = ToolServer(name="adder", transport=Stdio(command=sys.executable, args=("-c", SERVER)))
+GONE = ToolServer(name="gone", transport=Http(url="http://127.0.0.1:9/mcp"))
+HELLO = [Message("user", "hello")]
+
+
+def scripted(model: ScriptedModel):
+    return {"scripted": lambda _route, _lookup: model}
+
+
+async def test_a_run_goes_through_prompt_model_and_a_real_server():
+    model = ScriptedModel(calls(("adder__add", {"a": 20, "b": 22})), says("done"))
+    async with Runtime([agent(mcp_servers=(ADDER,))], models=scripted(model)) as runtime:
+        async with aclosing(runtime.run("tester", HELLO, settings={"temperature": 0})) as run:
+            events = [event async for event in run]
+    (result,) = [e.result.text for e in events if isinstance(e, ToolFinished)]
+    assert result == "42"
+    assert isinstance(events[-1], RunFinished)
+    first = model.requests[0]
+    assert first.messages[0] == Message("system", "Be brief.")
+    assert [tool.name for tool in first.tools] == ["adder__add"]
+    assert first.settings == {"temperature": 0}
+    assert model.closed
+
+
+async def test_request_settings_go_over_the_routes_own():
+    model = ScriptedModel(says("ok"))
+    route = Route(model="scripted/x", settings={"temperature": 1.0, "seed": 3})
+    async with Runtime([agent(model=route)], models=scripted(model)) as runtime:
+        async with aclosing(runtime.run("tester", HELLO, settings={"temperature": 0.2})) as run:
+            async for _ in run:
+                pass
+    assert model.requests[0].settings == {"temperature": 0.2, "seed": 3}
+
+
+async def test_two_names_for_the_longest_answer_never_meet():
+    model = ScriptedModel(says("ok"))
+    route = Route(model="scripted/x", settings={"max_tokens": 100})
+    settings = {"max_completion_tokens": 50}
+    async with Runtime([agent(model=route)], models=scripted(model)) as runtime:
+        async with aclosing(runtime.run("tester", HELLO, settings=settings)) as run:
+            async for _ in run:
+                pass
+    assert model.requests[0].settings == settings
+
+
+async def test_models_are_warmed_in_the_background():
+    model = ScriptedModel()
+    async with Runtime([agent()], models=scripted(model)) as runtime:
+        runtime.warm()
+        await asyncio.sleep(0)
+        assert model.warmed
+
+
+async def test_equal_servers_are_connected_once():
+    agents = [agent(name, mcp_servers=(ADDER,)) for name in ("one", "two")]
+    async with Runtime(agents, models=scripted(ScriptedModel())) as runtime:
+        health = runtime.health()
+        assert health["one"]["adder"]["state"] == health["two"]["adder"]["state"] == "up"
+        assert len(runtime._connections) == 1
+
+
+async def test_a_server_that_is_down_costs_its_own_tools_only():
+    model = ScriptedModel(says("ok"))
+    both = agent(mcp_servers=(GONE, ADDER))
+    async with Runtime([both], models=scripted(model)) as runtime:
+        assert [tool.name for tool in runtime.tools("tester")] == ["adder__add"]
+        assert "'gone' is not available" in runtime.system_prompt("tester")
+        assert runtime.health()["tester"]["gone"]["state"] == "down"
+        async with aclosing(runtime.run("tester", HELLO)) as run:
+            assert isinstance([e async for e in run][-1], RunFinished)
+
+
+async def test_an_unknown_agent_is_a_key_error():
+    async with Runtime([agent()], models=scripted(ScriptedModel())) as runtime:
+        with pytest.raises(KeyError):
+            await anext(runtime.run("nobody", HELLO))
