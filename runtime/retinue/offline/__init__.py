@@ -1,0 +1,50 @@
+"""An agent → its twin that needs no account: an offline model, local stand-ins for Databricks."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from retinue.agent import Agent, Databricks, Route, Stdio, ToolServer, Twin
+from retinue.offline.model import OfflineModel
+from retinue.run.ports import Lookup, Model, ModelFactory
+
+OFFLINE_MODEL = "offline/analyst"
+
+
+def twin(agent: Agent) -> Agent:
+    """The agent with the offline model for every route and a local twin for every Databricks
+    server. A Databricks server without a twin is left out: `missing_twins` names it. Pure.
+    """
+    servers = (_local(server) for server in agent.mcp_servers)
+    return replace(
+        agent,
+        model=Route(model=OFFLINE_MODEL),
+        mcp_servers=tuple(server for server in servers if server is not None),
+    )
+
+
+def missing_twins(agent: Agent) -> tuple[str, ...]:
+    """The names of the servers that `twin` leaves out."""
+    return tuple(server.name for server in agent.mcp_servers if _local(server) is None)
+
+
+def _local(server: ToolServer) -> ToolServer | None:
+    if not isinstance(server.transport, Databricks):
+        return server
+    if server.twin is None:
+        return None
+    return replace(server, transport=_process(server.twin), twin=None, auth="app")
+
+
+def _process(stand_in: Twin) -> Stdio:
+    folder = Path(stand_in.path).absolute()
+    return Stdio(command=sys.executable, args=("-m", "retinue.offline.genie", str(folder)))
+
+
+def _open_model(_route: Route, _lookup: Lookup) -> Model:
+    return OfflineModel()
+
+
+MODELS: Mapping[str, ModelFactory] = {"offline": _open_model}
+"""The providers that this room adds to those of `retinue.run.models`."""

@@ -1,0 +1,140 @@
+"""Plain questions to the real server process, against queries written by hand."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offline.conftest import Asker, comparable, query_of, rows_of
+
+HERE = Path(__file__).parent
+
+
+def pairs(file: str) -> list[tuple[str, str]]:
+    """(question, query) pairs: a comment line and the statement below it."""
+    blocks = (HERE / file).read_text("utf-8").strip().split("\n\n")
+    split = (block.split("\n", 1) for block in blocks if not block.startswith("-- #"))
+    return [(question.removeprefix("-- "), sql) for question, sql in split]
+
+
+def expected_of(truth: Any, sql: str) -> list[tuple[Any, ...]]:
+    rows = [tuple(map(comparable, row)) for row in truth.execute(sql).fetchall()]
+    assert rows, "the check itself finds nothing"
+    return rows
+
+
+QUESTIONS = pairs("questions.sql")
+
+
+@pytest.mark.parametrize(("question", "sql"), QUESTIONS, ids=[q for q, _ in QUESTIONS])
+def test_the_figures_are_those_of_an_independent_query(
+    genie: Asker, truth: Any, question: str, sql: str
+) -> None:
+    assert rows_of(genie.ask(question)) == expected_of(truth, sql)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "weather in Paris",
+        "profit margin",
+        "sales in Atlantis",
+        "sales per employee",
+        "average revenue",
+        "revenue over 1000 by product",
+        "products with more than 100 units",
+        "customers who never bought cookies",
+        "predict sales next month",
+        "why did sales fall in August?",
+        "revenue by color",
+        "sales in Berlin, Texas",
+        "sales of chocolate cake",
+        "chocolate cookies revenue",
+        "sales this month",
+        "sales today",
+        "revenue for week 12",
+        "show me customer emails",
+        "drop table sales_transactions",
+        "SELECT * FROM sales_customers",
+        "revenue of the cheapest product",
+        "how many XL franchises in Europe?",
+        "Which city sold the most products?",
+        "highest and lowest month",
+        "revenue in Japan or cookies",
+        "top 5 products by 3",
+        "What about cookies?",
+        "how are you",
+        "売上",
+        "?!",
+    ],
+)
+def test_what_it_does_not_know_is_declined(genie: Asker, question: str) -> None:
+    content = genie.ask(question)["content"]
+    assert content["queryAttachments"] == []
+    assert content["textAttachments"][0].startswith("I have no trusted SQL for this: ")
+    assert len(content["suggestedQuestions"]) == 3
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["revenue in May 1999", "sales in 2025", "units from 2022 to 2024", "orders on 2030-01-01"],
+)
+def test_a_period_outside_the_data_is_declined_with_the_period_it_covers(
+    genie: Asker, question: str
+) -> None:
+    (text,) = genie.ask(question)["content"]["textAttachments"]
+    assert "covers 1 January 2023 to 31 December 2024" in text
+
+
+def test_a_day_that_does_not_exist_is_declined(genie: Asker) -> None:
+    (text,) = genie.ask("revenue on 31 April 2024")["content"]["textAttachments"]
+    assert 'there is no such date as "31 april 2024"' in text
+
+
+def test_suggestions_are_near_the_question(genie: Asker) -> None:
+    near = genie.ask("payment methods of martians")["content"]["suggestedQuestions"]
+    assert near[0] == "What share of revenue comes from each payment method?"
+
+
+def test_what_was_assumed_is_said(genie: Asker) -> None:
+    sold = query_of(genie.ask("Which three franchises sold most in May 2024?"))
+    assert '"sold most" is read as revenue' in sold["description"]
+    assert 'trusted question "Which three franchises' in sold["description"]
+    top = query_of(genie.ask("top 5 products in May in Japan"))
+    for note in (
+        'no figure is named: "top" is read as by revenue',
+        '"may" is read as May 2024, the latest in the data',
+        '"Japan" is read as country, not customer country',
+        "template (figure, group, filter, period, top or bottom)",
+    ):
+        assert note in top["description"]
+
+
+def test_a_follow_up_goes_on_from_the_question_before(genie: Asker, truth: Any) -> None:
+    conversation = None
+    for question, sql in pairs("follow_ups.sql"):
+        reply = genie.ask(question, conversation)
+        conversation = reply["conversationId"]
+        assert rows_of(reply) == expected_of(truth, sql), question
+
+
+def test_a_refusal_leaves_the_conversation_where_it_was(genie: Asker, truth: Any) -> None:
+    conversation = genie.ask("units in May 2024")["conversationId"]
+    assert not genie.ask("and the weather?", conversation)["content"]["queryAttachments"]
+    assert not genie.ask("thanks", conversation)["content"]["queryAttachments"]
+    sql = "SELECT sum(quantity) FROM sales_transactions WHERE strftime(dateTime, '%Y%m') = '202406'"
+    assert rows_of(genie.ask("and in June?", conversation)) == expected_of(truth, sql)
+
+
+def test_conversations_do_not_mix(genie: Asker) -> None:
+    one = genie.ask("revenue by city in May 2024")["conversationId"]
+    other = genie.ask("units by product in 2023")["conversationId"]
+    assert "by city" in query_of(genie.ask("and in June?", one))["title"]
+    assert "by product" in query_of(genie.ask("and in June?", other))["title"]
+
+
+def test_dates_are_plain_dates(genie: Asker) -> None:
+    reply = genie.ask("revenue by month in 2024")
+    cells = query_of(reply)["statement_response"]["result"]["data_array"]
+    assert [date.fromisoformat(row[0]) for row in cells] == [date(2024, m, 1) for m in range(1, 13)]
