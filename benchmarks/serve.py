@@ -1,0 +1,245 @@
+"""What serving costs: CPU of the server per request and per streamed chunk, over bare ASGI's.
+
+    python benchmarks/serve.py
+
+Three servers on loopback answer the same bytes: a bare ASGI app, this app around a run whose events
+are ready, and this app around the whole loop with a model in the same process. They are asked in
+turn, round by round; the ratios are medians over the rounds. Takes about 12 seconds.
+"""
+
+import asyncio
+import multiprocessing
+import statistics
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from multiprocessing.connection import Connection
+
+import httpx
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from retinue.agent import Agent, Instructions, Route
+from retinue.run.events import (
+    Event,
+    ModelEvent,
+    ModelFinished,
+    RunFinished,
+    TextDelta,
+    TurnStarted,
+    Usage,
+)
+from retinue.run.messages import Message
+from retinue.run.ports import ModelRequest
+from retinue.run.runtime import Runtime
+from retinue.serve import app_for
+from retinue.serve.server import Server, listen, server_config
+
+CHUNKS = 200
+CONNECTIONS = 8
+ROUNDS = 9
+REQUESTS = 1600
+STREAMS = 40
+WORDS = [TextDelta(f"word {n} ") for n in range(CHUNKS)]
+SHORT, LONG = "Say a word.", "Say two hundred words."
+
+
+def words(messages: Sequence[Message]) -> list[TextDelta]:
+    return WORDS if messages[-1].content == LONG else WORDS[:1]
+
+
+def question(*, stream: bool) -> bytes:
+    text = LONG if stream else SHORT
+    return orjson.dumps({"messages": [{"role": "user", "content": text}], "stream": stream})
+
+
+class Ready:
+    """A model that has its words ready."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        for word in words(request.messages):
+            yield word
+        yield ModelFinished("stop", Usage(10, CHUNKS))
+
+    async def aclose(self) -> None:
+        pass
+
+
+class ReadyRuntime(Runtime):
+    """A runtime without a loop: only what the server costs is left."""
+
+    async def run(
+        self, _name: str, conversation: Sequence[Message], **_: object
+    ) -> AsyncGenerator[Event, None]:
+        yield TurnStarted(1)
+        for word in words(conversation):
+            yield word
+        yield RunFinished("stop", Usage(10, CHUNKS), 1, ())
+
+
+def retinue_app(kind: type[Runtime]) -> Callable:
+    instructions = Instructions(text="Be brief.", origin="benchmark", literal=True)
+    agent = Agent(
+        name="words",
+        description="",
+        model=Route(model="ready/words"),
+        instructions=instructions,
+        digest="0" * 16,
+    )
+    return app_for(kind([agent], models={"ready": Ready}))
+
+
+def bare_app(_: object = None) -> Callable:
+    """The same bytes, recorded beforehand, and as many sends."""
+    whole, frames = recorded()
+    json_head = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(whole)),
+        (b"x-request-id", b"req_" + b"0" * 32),
+    ]
+    stream_head = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),
+        (b"x-request-id", b"req_" + b"0" * 32),
+    ]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+            return
+        body = (await receive())["body"]
+        if orjson.loads(body).get("stream"):
+            await send({"type": "http.response.start", "status": 200, "headers": stream_head})
+            for frame in frames:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send({"type": "http.response.start", "status": 200, "headers": json_head})
+            await send({"type": "http.response.body", "body": whole})
+
+    return app
+
+
+def recorded() -> tuple[bytes, list[bytes]]:
+    """What this app answers, as bytes and as the pieces it sends."""
+
+    async def ask() -> tuple[bytes, list[bytes]]:
+        transport = httpx.ASGITransport(retinue_app(ReadyRuntime))
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            path = "/v1/chat/completions"
+            headers = {"content-type": "application/json"}
+            whole = await client.post(path, content=question(stream=False), headers=headers)
+            stream = await client.post(path, content=question(stream=True), headers=headers)
+        *frames, finish, done, _ = stream.content.split(b"\n\n")
+        first, *rest = [frame + b"\n\n" for frame in frames]
+        return whole.content, [first + rest[0], *rest[1:], finish + b"\n\n" + done + b"\n\n"]
+
+    return asyncio.run(ask())
+
+
+APPS = {
+    "bare ASGI": (bare_app, None),
+    "server": (retinue_app, ReadyRuntime),
+    "server + loop": (retinue_app, Runtime),
+}
+
+
+def child(name: str, pipe: Connection) -> None:
+    """Serve until the pipe closes; every word on it is answered with the CPU seconds used."""
+    make, argument = APPS[name]
+    listener = listen("127.0.0.1", 0)
+    config = server_config(make(argument), log_level="info")
+    # What is written is part of the cost; where it goes isn't.
+    config.log_config["handlers"]["stderr"] = {"class": "logging.NullHandler"}
+    config.configure_logging()
+    server = Server(config, listener, pipe.send)
+    thread = threading.Thread(target=server.run, args=([listener.socket],), daemon=True)
+    thread.start()
+    while pipe.recv():
+        pipe.send(time.process_time())
+    server.should_exit = True
+    thread.join()
+
+
+class Child:
+    """A server in a process of its own."""
+
+    def __init__(self, name: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=child, args=(name, theirs), daemon=True)
+        self._process.start()
+        self.port = int(self._pipe.recv().rpartition(":")[2])
+
+    def cpu(self) -> float:
+        self._pipe.send("cpu")
+        return float(self._pipe.recv())
+
+    def close(self) -> None:
+        self._pipe.send("")
+        self._process.join(10)
+
+    def cost(self, requests: int, *, stream: bool) -> float:
+        """CPU microseconds per request."""
+        before = self.cpu()
+        asyncio.run(load(self.port, requests, stream=stream))
+        return (self.cpu() - before) / requests * 1e6
+
+
+async def load(port: int, requests: int, *, stream: bool) -> None:
+    await asyncio.gather(
+        *(caller(port, requests // CONNECTIONS, stream=stream) for _ in range(CONNECTIONS))
+    )
+
+
+async def caller(port: int, requests: int, *, stream: bool) -> None:
+    """One kept-open connection that asks again and again."""
+    body = question(stream=stream)
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+    for _ in range(requests):
+        writer.write(head.encode() + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in answer.split(b"\r\n", 1)[0], answer
+        if stream:
+            await reader.readuntil(b"\r\n0\r\n\r\n")
+        else:
+            length = answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reader.readexactly(int(length))
+    writer.close()
+
+
+def main() -> None:
+    children = {name: Child(name) for name in APPS}
+    for served in children.values():
+        served.cost(CONNECTIONS * 4, stream=False)
+        served.cost(CONNECTIONS, stream=True)
+    whole = {name: [] for name in APPS}
+    chunk = {name: [] for name in APPS}
+    for _ in range(ROUNDS):
+        for name, served in children.items():
+            whole[name].append(served.cost(REQUESTS, stream=False))
+            chunk[name].append(served.cost(STREAMS, stream=True) / CHUNKS)
+    for served in children.values():
+        served.close()
+    print(f"{'CPU, medians of ' + str(ROUNDS):<20} {'short answer':>22} {'streamed chunk':>22}")
+    for name in APPS:
+        print(f"{name:<20} {row(whole, name):>22} {row(chunk, name):>22}")
+
+
+def row(costs: dict[str, list[float]], name: str) -> str:
+    ratio = statistics.median(a / b for a, b in zip(costs[name], costs["bare ASGI"], strict=True))
+    return f"{statistics.median(costs[name]):8.1f} µs ({ratio:.2f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Every HTTP request → an id on its answer and one line in the log."""
+
+import logging
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from retinue.run.events import Usage
+
+log = logging.getLogger("retinue.access")
+
+HUNG_UP = 499
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_KEY = "retinue.request"
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What the log line tells: filled in as the request goes along."""
+
+    id: str
+    method: str = ""
+    path: str = ""
+    status: int = 0
+    agent: str = ""
+    usage: Usage | None = None
+    fault: str = ""
+    started: float = field(default_factory=time.perf_counter)
+
+    def __str__(self) -> str:
+        pairs = {
+            "method": self.method,
+            "path": quote(self.path, safe="/:@%"),
+            "status": self.status,
+            "ms": f"{(time.perf_counter() - self.started) * 1000:.1f}",
+            "agent": self.agent,
+            "input_tokens": self.usage and self.usage.input_tokens,
+            "output_tokens": self.usage and self.usage.output_tokens,
+            "error": self.fault,
+            "request_id": self.id,
+        }
+        return " ".join(f"{k}={v}" for k, v in pairs.items() if v not in (None, ""))
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    """The record of the request that `scope` belongs to; a fresh one outside of AccessLog."""
+    found: RequestRecord | None = scope.get(_KEY)
+    if found is None:
+        found = scope[_KEY] = RequestRecord(id=_new_id(scope))
+    return found
+
+
+class AccessLog:
+    """ASGI middleware: `x-request-id` on every answer, and a line when it is over."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = RequestRecord(_new_id(scope), scope["method"], scope["path"])
+        scope[_KEY] = record
+        header = (b"x-request-id", record.id.encode())
+
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = record.status or message["status"]
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tagged)
+        finally:
+            log.info("%s", record)
+
+
+def _new_id(scope: Scope) -> str:
+    """The caller's own id, if it is fit for a header and a log; else a random one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+            return bytes(value).decode()
+    return f"req_{secrets.token_hex(16)}"

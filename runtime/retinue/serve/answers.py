@@ -1,0 +1,127 @@
+"""Bytes of an answer → ASGI messages: a whole JSON answer, or a stream of server-sent events."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from starlette.types import Receive, Send
+
+from retinue.serve.wire.errors import ErrorAnswer
+
+_JSON = (b"content-type", b"application/json")
+_EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    # nginx and its like would hold back the frames otherwise.
+    (b"x-accel-buffering", b"no"),
+]
+
+_HEARTBEAT = b": keep-alive\n\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long a stream may be silent, in seconds.
+
+    `hold` is how long the head waits for the first frame, so that an early failure still gets a
+    status of its own; `heartbeat` how long after a frame a comment is sent.
+    """
+
+    hold: float = 10.0
+    heartbeat: float = 10.0
+
+
+async def send_json(
+    send: Send, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> None:
+    """One complete answer."""
+    extra = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in (headers or {}).items()]
+    head = [_JSON, (b"content-length", b"%d" % len(body)), *extra]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_error(send: Send, error: ErrorAnswer) -> None:
+    """OpenAI's error object with its status."""
+    await send_json(send, error.body, error.status, error.headers)
+
+
+class EventStream:
+    """A response of server-sent events: `async with EventStream(send, pace) as stream`.
+
+    Comments go out while there is nothing to say. The response is completed by `end`, outside of
+    the context.
+    """
+
+    def __init__(self, send: Send, pace: Pace) -> None:
+        self._send = send
+        self._pace = pace
+        self._now = asyncio.get_running_loop().time
+        self._due = self._now() + pace.hold
+        self._turn = asyncio.Lock()
+        self.opened = False
+
+    async def __aenter__(self) -> Self:
+        self._beating = asyncio.create_task(self._beat())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._beating.cancel()
+
+    async def write(self, frames: bytes) -> None:
+        """Send whole events at once: some clients forget an event that is cut in two."""
+        self._due = self._now() + self._pace.heartbeat
+        async with self._turn:
+            if not self.opened:
+                await self._open()
+            await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+
+    async def end(self) -> None:
+        """Complete the response."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _open(self) -> None:
+        head = {"type": "http.response.start", "status": 200, "headers": _EVENT_STREAM.copy()}
+        await self._send(head)
+        self.opened = True
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._due - self._now())
+            if self._now() >= self._due:
+                await self.write(_HEARTBEAT)
+
+
+class HangUp:
+    """Cancels the task that entered it when the caller goes away; `noticed` tells that it did."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.noticed = False
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._watch = asyncio.create_task(self._wait())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watch.cancel()
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.noticed = True
+        if self._task:
+            self._task.cancel()

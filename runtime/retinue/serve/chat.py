@@ -1,0 +1,120 @@
+"""`POST /v1/chat/completions`: a request's bytes → a run → an answer, streamed or whole.
+
+A bare ASGI endpoint, since this is the path that every token takes.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from starlette.types import Receive, Scope, Send
+
+from retinue.run.events import Event, RunFinished, Usage
+from retinue.run.prompt import Caller
+from retinue.run.runtime import Runtime
+from retinue.serve.access import HUNG_UP, RequestRecord, record_of
+from retinue.serve.answers import EventStream, HangUp, Pace, send_error, send_json
+from retinue.serve.body import MAX_BODY, HungUpError, read_json_body
+from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head, failure
+from retinue.serve.wire.chat_request import ChatRequest, decode
+from retinue.serve.wire.errors import STOPPING, ErrorAnswer, answer
+from retinue.serve.wire.models import find_agent
+
+log = logging.getLogger("retinue.serve")
+
+
+class ChatCompletions:
+    """The endpoint. `max_body` is in bytes."""
+
+    def __init__(
+        self, runtime: Runtime, *, pace: Pace | None = None, max_body: int = MAX_BODY
+    ) -> None:
+        self._runtime = runtime
+        self._pace = pace or Pace()
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = record_of(scope)
+        stream = EventStream(send, self._pace)
+        hang_up = HangUp(receive)
+        try:
+            request = decode(await read_json_body(scope, receive, self._max_body))
+            await self._answer(request, record, stream, hang_up, send)
+        except HungUpError:
+            record.status = HUNG_UP
+        except asyncio.CancelledError:
+            # Cancelled by the caller's going away, or by a server that stops: each is answered
+            # here, and with that the request is over.
+            if hang_up.noticed:
+                record.status = HUNG_UP
+            else:
+                await _fail(STOPPING, record, stream, send)
+        except Exception as error:  # noqa: BLE001 - the outermost boundary of a request
+            await _fail(_told(error, record), record, stream, send)
+
+    async def _answer(
+        self,
+        request: ChatRequest,
+        record: RequestRecord,
+        stream: EventStream,
+        hang_up: HangUp,
+        send: Send,
+    ) -> None:
+        agent = find_agent(self._runtime.agents, request.model)
+        record.agent = agent.name
+        head = Head(request.model or agent.name, agent.digest)
+        run = self._runtime.run(
+            agent.name,
+            request.messages,
+            settings=request.settings,
+            caller=Caller(metadata=request.metadata),
+        )
+        if request.stream:
+            wire = ChatStream(head, include_usage=request.include_usage)
+            async with hang_up, stream:
+                record.usage = await _stream(run, wire, stream)
+            await stream.end()
+        else:
+            whole = ChatAnswer()
+            async with hang_up:
+                record.usage = await _fold(run, whole)
+            await send_json(send, whole.completion(head, request.metadata))
+
+
+async def _stream(run: AsyncGenerator[Event, None], wire: ChatStream, stream: EventStream) -> Usage:
+    async with aclosing(run) as events:
+        async for event in events:
+            frames = wire.frames(event)
+            if frames:
+                await stream.write(frames)
+    return _spent(wire.finish)
+
+
+async def _fold(run: AsyncGenerator[Event, None], whole: ChatAnswer) -> Usage:
+    async with aclosing(run) as events:
+        async for event in events:
+            whole.add(event)
+    return _spent(whole.finish)
+
+
+def _spent(finish: RunFinished | None) -> Usage:
+    if finish is None:
+        raise RuntimeError("the run ended without saying so")
+    return finish.usage
+
+
+def _told(error: Exception, record: RequestRecord) -> ErrorAnswer:
+    told = answer(error)
+    if told.unexpected:
+        log.error("request_id=%s failed", record.id, exc_info=error)
+    return told
+
+
+async def _fail(error: ErrorAnswer, record: RequestRecord, stream: EventStream, send: Send) -> None:
+    record.fault = error.code or error.type
+    if stream.opened:
+        await stream.write(failure(error.object))
+        await stream.end()
+    else:
+        await send_error(send, error)

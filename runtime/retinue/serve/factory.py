@@ -1,0 +1,48 @@
+"""A project's folder → the ASGI app that serves its agents."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from retinue.agent import JsonValue
+from retinue.compile import CompileContext, compile_agents
+from retinue.errors import ProjectError
+from retinue.offline import MODELS as OFFLINE_MODELS
+from retinue.offline import twin
+from retinue.project import Project
+from retinue.run.models import MODELS
+from retinue.run.runtime import Runtime
+from retinue.serve.app import app_for
+
+
+def create_app(
+    project: Project | str | Path = ".",
+    agents: Sequence[str] | None = None,
+    *,
+    offline: bool = False,
+    variables: Mapping[str, str] | None = None,
+    target: str | None = None,
+    model: str | None = None,
+    settings: Mapping[str, JsonValue] | None = None,
+    created: int | None = None,
+) -> FastAPI:
+    """The app that serves the named agents of a project, or all of them; the first is the default.
+
+    `offline` replaces every model and every Databricks server by its twin. `variables` and
+    `target` are those of the bundle. `model` is a LiteLLM id in place of the agents' own, and
+    `settings` are OpenAI request parameters over theirs. `created` is what `/v1/models` says, in
+    Unix seconds. Raises CompileError and ProjectError.
+    """
+    place = project if isinstance(project, Project) else Project.at(project)
+    context = CompileContext(env=os.environ, variables=dict(variables or {}), target=target)
+    compiled = compile_agents(place, list(agents) if agents else None, context).checked()
+    if not compiled:
+        raise ProjectError("there are no agents: write agents/NAME.yaml")
+    chosen = [agent.with_model(model, settings or {}) for agent in compiled]
+    runtime = Runtime(
+        [twin(agent) for agent in chosen] if offline else chosen,
+        models={**MODELS, **OFFLINE_MODELS},
+    )
+    return app_for(runtime, created=created)

@@ -1,0 +1,199 @@
+"""An ASGI app and an address → a running server."""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from retinue.errors import RetinueError
+
+log = logging.getLogger("retinue.serve")
+
+GRACE = 10
+"""Seconds that running requests have after a stop is asked for. Databricks allows 15 in all."""
+_BACKLOG = 2048
+_KEEP_ALIVE = 75
+
+
+class ServeError(RetinueError):
+    """The address can't be listened on, or the app doesn't start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that listens already: callers wait rather than fail while the app starts."""
+
+    socket: socket.socket
+    host: str
+
+    @property
+    def port(self) -> int:
+        return int(self.socket.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine reaches it."""
+        local = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - names, not a bind
+        host = local.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
+        return f"http://{host}:{self.port}"
+
+
+def listen(host: str = "127.0.0.1", port: int = 8000) -> Listener:
+    """Open the socket; port 0 takes a free one. Raises ServeError."""
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        raise ServeError(f"'{host}' is not an address of this machine") from error
+    problem: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        try:
+            return Listener(_bound(socket.socket(family, kind, protocol), address), host)
+        except OSError as error:
+            # A name can have an address that is switched off here, such as localhost its ::1.
+            problem = error
+            if error.errno == errno.EADDRINUSE:
+                break
+    raise ServeError(_why(problem, host, port)) from problem
+
+
+def _bound(listening: socket.socket, address: Any) -> socket.socket:
+    try:
+        if os.name == "posix":
+            # A port whose last connections still time out is free; one that is used isn't.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+        listening.set_inheritable(True)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _why(error: OSError | None, host: str, port: int) -> str:
+    number = error.errno if error else None
+    if number == errno.EADDRINUSE:
+        return f"port {port} is in use; choose another with --port"
+    if number == errno.EACCES:
+        return f"port {port} needs rights that this user lacks; choose another with --port"
+    return f"can't listen on '{host}', port {port}: {error.strerror if error else 'no address'}"
+
+
+def _say_nothing(_url: str) -> None:
+    pass
+
+
+def serve(
+    app: ASGIApp | str,
+    listener: Listener,
+    *,
+    workers: int = 1,
+    on_ready: Callable[[str], None] = _say_nothing,
+    log_level: str = "info",
+) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` gets the URL when requests are answered.
+
+    With several workers, `app` is the import string of a factory, such as `worker.hand_over`
+    gives, since each worker is a process that makes its own; they share the listener's socket.
+    Raises ServeError when the app doesn't start, and KeyboardInterrupt after SIGINT.
+    """
+    config = server_config(app, workers=workers, log_level=log_level)
+    if workers > 1:
+        group = _Workers(config, listener, on_ready)
+        group.run()
+        failed = any(process.exitcode == STARTUP_FAILURE for process in group.processes)
+    else:
+        failed = _failed(Server(config, listener, on_ready), listener)
+    if failed:
+        raise ServeError("the server did not start; the log above says why")
+
+
+def _failed(server: "Server", listener: Listener) -> bool:
+    try:
+        server.run([listener.socket])
+    except SystemExit:
+        # uvicorn's way to say that the app's start has raised.
+        return True
+    return False
+
+
+def server_config(app: ASGIApp | str, *, workers: int = 1, log_level: str) -> uvicorn.Config:
+    """How the app is served; uvloop and httptools are taken where they are installed."""
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=workers,
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        server_header=False,
+        # Nothing here reads the client's address or scheme, so no header can forge them.
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        log_config=logging_config(log_level),
+    )
+
+
+class Server(uvicorn.Server):
+    """One process's server. Setting `should_exit` stops it."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: Listener,
+        on_ready: Callable[[str], None] = _say_nothing,
+    ) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready(self._listener.url)
+
+
+class _Workers(Multiprocess):
+    """Several processes on one socket; tells when all are ready."""
+
+    def __init__(
+        self, config: uvicorn.Config, listener: Listener, on_ready: Callable[[str], None]
+    ) -> None:
+        super().__init__(config, [listener.socket])
+        self._listener = listener
+        self._on_ready = on_ready
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        for process in self.processes:
+            while not process.is_ready(timeout=0.5):
+                self.handle_signals()
+                if self.should_exit.is_set() or not process.process.is_alive():
+                    return
+        self._on_ready(self._listener.url)
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """One line a record on standard error; uvicorn speaks only of what is amiss."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "loggers": {
+            "retinue": {"handlers": ["stderr"], "level": level.upper(), "propagate": False},
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        },
+    }

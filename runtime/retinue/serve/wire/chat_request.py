@@ -1,0 +1,186 @@
+"""The body of a chat completion request → messages, settings and options of a run.
+
+Format: OpenAI's `CreateChatCompletionRequest` (openai-openapi v2.3.0).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import Field, ValidationError
+
+from retinue.agent import JsonValue
+from retinue.errors import RequestError
+from retinue.run.messages import Message
+from retinue.serve.wire.chat_messages import MAX_MESSAGES, ChatMessage, Strict, conversation
+from retinue.serve.wire.mistakes import invalid, mistake, not_supported
+
+MAX_METADATA = 16
+_MAX_BIASES = 1024
+
+# Request parameters that go to the model as they are.
+SETTINGS = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "reasoning_effort",
+    "verbosity",
+    "parallel_tool_calls",
+    "service_tier",
+    "user",
+)
+
+
+class StreamOptions(Strict):
+    """Options that only a streamed answer has."""
+
+    include_usage: bool | None = None
+
+
+class ResponseFormat(Strict):
+    """The shape of the answer. Only `text` is supported."""
+
+    type: str
+
+
+_Penalty = Annotated[float, Field(ge=-2, le=2)]
+_Tokens = Annotated[int, Field(ge=1, le=2**31 - 1)]
+_ShortText = Annotated[str, Field(max_length=512)]
+
+
+class ChatCompletionRequest(Strict):
+    """The fields that are read. Others are ignored, as clients send many of their own."""
+
+    messages: Annotated[
+        list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
+    ]
+    model: _ShortText | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    metadata: Annotated[dict[str, Any], Field(max_length=MAX_METADATA)] | None = None
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_tokens: _Tokens | None = None
+    max_completion_tokens: _Tokens | None = None
+    stop: str | Annotated[list[str], Field(max_length=4, fail_fast=True)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    presence_penalty: _Penalty | None = None
+    frequency_penalty: _Penalty | None = None
+    logit_bias: Annotated[dict[str, Any], Field(max_length=_MAX_BIASES)] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    verbosity: Literal["low", "medium", "high"] | None = None
+    parallel_tool_calls: bool | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    user: _ShortText | None = None
+
+    # Accepted, and without effect here.
+    store: bool | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
+
+    # Refused when they ask for something.
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    function_call: str | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    modalities: Annotated[list[str], Field(max_length=8, fail_fast=True)] | None = None
+    audio: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a run needs. `model` is as the caller wrote it; `settings` are OpenAI's parameters."""
+
+    model: str | None
+    messages: tuple[Message, ...]
+    settings: Mapping[str, JsonValue]
+    metadata: Mapping[str, str]
+    stream: bool
+    include_usage: bool
+
+
+def decode(body: bytes) -> ChatRequest:
+    """Read a request body. Raises RequestError, naming the parameter that is wrong."""
+    try:
+        request = ChatCompletionRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise mistake(error) from None
+    if b"NaN" in body or b"Infinity" in body:
+        _refuse_nan(body)
+    for param in _unsupported(request):
+        raise not_supported(param)
+    options = request.stream_options
+    return ChatRequest(
+        model=request.model,
+        messages=conversation(request.messages),
+        settings=_settings(request),
+        metadata=_metadata(request.metadata or {}),
+        stream=bool(request.stream),
+        include_usage=bool(options and options.include_usage),
+    )
+
+
+def _refuse_nan(body: bytes) -> None:
+    """The first parser takes a bare NaN in fields it skips; JSON has none."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        message = f"The request body is not valid JSON ({place})."
+        raise RequestError(message, code="invalid_json") from None
+
+
+def _unsupported(request: ChatCompletionRequest) -> Iterator[str]:
+    """The parameters that ask for what can't be done, in the order they are told."""
+    asked = {
+        "n": (request.n or 1) > 1,
+        "logprobs": request.logprobs,
+        "top_logprobs": request.top_logprobs,
+        "tools": request.tools,
+        "functions": request.functions,
+        "tool_choice": request.tool_choice not in (None, "none", "auto"),
+        "function_call": request.function_call not in (None, "none", "auto"),
+        "response_format": request.response_format and request.response_format.type != "text",
+        "modalities": any(modality != "text" for modality in request.modalities or ()),
+        "audio": request.audio is not None,
+        "web_search_options": request.web_search_options is not None,
+    }
+    return (param for param, wanted in asked.items() if wanted)
+
+
+def _settings(request: ChatCompletionRequest) -> dict[str, JsonValue]:
+    _check_biases(request.logit_bias or {})
+    given = request.model_fields_set
+    values = {name: getattr(request, name) for name in SETTINGS if name in given}
+    return {name: value for name, value in values.items() if value is not None and value != []}
+
+
+def _check_biases(biases: Mapping[str, Any]) -> None:
+    for token, bias in biases.items():
+        if isinstance(bias, bool) or not isinstance(bias, int) or not -100 <= bias <= 100:
+            raise invalid("logit_bias", "must map token ids to integers from -100 to 100")
+        if not token.isascii() or not token.isdecimal():
+            raise invalid("logit_bias", "must be keyed by token ids")
+
+
+def _metadata(metadata: Mapping[str, Any]) -> Mapping[str, str]:
+    for key, value in metadata.items():
+        if not isinstance(value, str) or len(value) > 512 or len(key) > 64:
+            rule = "must map keys of at most 64 characters to strings of at most 512 characters"
+            raise invalid("metadata", rule)
+    return metadata

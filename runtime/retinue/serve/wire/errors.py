@@ -1,0 +1,118 @@
+"""An exception → a status, headers and OpenAI's error object. Nothing of its insides leaks."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from retinue.errors import ModelError, ModelFault, RequestError, RunError
+
+_INVALID = "invalid_request_error"
+_SERVER = "server_error"
+# The official clients try 5xx again by themselves; here that would only repeat the failure.
+_NO_RETRY = {"x-should-retry": "false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorAnswer:
+    """An error as it goes out. `unexpected` marks a bug: it belongs in the log."""
+
+    status: int
+    type: str
+    message: str
+    param: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    unexpected: bool = False
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """OpenAI's error object: all four keys, always."""
+        keys = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": keys}
+
+    @property
+    def body(self) -> bytes:
+        return orjson.dumps(self.object)
+
+
+# kind → (status, type, code, whether a client may try again)
+_MODEL_FAULTS: Mapping[ModelFault, tuple[int, str, str, bool]] = {
+    "auth": (502, _SERVER, "model_access_denied", False),
+    "bad_request": (400, _INVALID, "model_refused_request", False),
+    "content_filter": (400, _INVALID, "content_filter", False),
+    "context_window": (400, _INVALID, "context_length_exceeded", False),
+    "not_found": (502, _SERVER, "model_endpoint_not_found", False),
+    "not_supported": (400, _INVALID, "unsupported_by_model", False),
+    "rate_limit": (429, "rate_limit_error", "rate_limit_exceeded", True),
+    "timeout": (504, _SERVER, "model_timeout", True),
+    "truncated": (502, _SERVER, "model_answer_truncated", True),
+    "unavailable": (503, _SERVER, "model_unavailable", True),
+}
+
+
+def answer(error: BaseException) -> ErrorAnswer:
+    """The answer for any exception; what isn't in the table is a bug and stays opaque."""
+    if isinstance(error, RequestError):
+        return request_error(error)
+    if isinstance(error, ModelError):
+        return _model_error(error)
+    if isinstance(error, RunError):
+        return ErrorAnswer(
+            status=504, type=_SERVER, message=str(error), code="run_timeout", headers=_NO_RETRY
+        )
+    return ErrorAnswer(
+        status=500,
+        type=_SERVER,
+        message="The server failed; its log says why, under this answer's x-request-id.",
+        code="internal_error",
+        headers=_NO_RETRY,
+        unexpected=True,
+    )
+
+
+def request_error(error: RequestError) -> ErrorAnswer:
+    """The caller's own mistake."""
+    return ErrorAnswer(
+        status=error.status,
+        type=_INVALID,
+        message=str(error),
+        param=error.param,
+        code=error.code,
+    )
+
+
+def _model_error(error: ModelError) -> ErrorAnswer:
+    status, kind, code, again = _MODEL_FAULTS[error.kind]
+    headers = {} if again or status < 500 else dict(_NO_RETRY)
+    if error.retry_after is not None and again:
+        headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
+    param = "messages" if error.kind == "context_window" else None
+    return ErrorAnswer(
+        status=status, type=kind, message=str(error), param=param, code=code, headers=headers
+    )
+
+
+STOPPING = ErrorAnswer(
+    status=503,
+    type=_SERVER,
+    message="The server is stopping. Please ask again.",
+    code="server_stopping",
+    headers={"retry-after": "1"},
+)
+
+
+def http_error(status: int, method: str, path: str, headers: Mapping[str, str]) -> ErrorAnswer:
+    """A status that routing arrived at: unknown path, wrong method."""
+    if status == HTTPStatus.NOT_FOUND:
+        message, code = f"Unknown path: {method} {path[:200]}", "unknown_path"
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = headers.get("allow", "")
+        message, code = f"{path[:200]} takes {allowed}, not {method}.", "method_not_allowed"
+    else:
+        message, code = f"{HTTPStatus(status).phrase}.", "http_error"
+    kind = _INVALID if status < 500 else _SERVER
+    return ErrorAnswer(status=status, type=kind, message=message, code=code, headers=headers)

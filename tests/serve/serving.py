@@ -1,0 +1,162 @@
+"""Doubles for the server's tests: agents over scripted models and functions, and a server."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+import openai
+
+from retinue.agent import Agent
+from retinue.run.events import Event
+from retinue.run.loop import run
+from retinue.run.messages import Message
+from retinue.run.ports import Model
+from retinue.run.prompt import Caller
+from retinue.serve import app_for
+from retinue.serve.server import Server, listen, server_config
+from retinue.testing import FakeToolbox, ScriptedModel, agent
+
+QUESTION = [{"role": "user", "content": "hi"}]
+
+
+class LoopRuntime:
+    """A Runtime's surface over the real loop, with a model and functions per agent."""
+
+    def __init__(
+        self,
+        models: Model | Mapping[str, Model],
+        functions: Iterable[Callable] = (),
+        agents: Sequence[Agent] = (),
+    ) -> None:
+        self.models = models if isinstance(models, Mapping) else {"tester": models}
+        compiled = agents or [agent(name, digest=f"digest-of-{name}") for name in self.models]
+        self.agents = {a.name: a for a in compiled}
+        self.toolbox = FakeToolbox(functions)
+        self.callers: list[Caller] = []
+        self.open = False
+
+    async def __aenter__(self):
+        self.open = True
+        return self
+
+    async def __aexit__(self, *_):
+        self.open = False
+
+    def warm(self):
+        self.warmed = True
+
+    async def run(
+        self, name: str, conversation: Sequence[Message], *, settings: Mapping, caller: Caller
+    ) -> AsyncGenerator[Event, None]:
+        self.callers.append(caller)
+        events = run(
+            conversation,
+            model=self.models[name],
+            toolbox=self.toolbox,
+            limits=self.agents[name].limits,
+            settings=settings,
+        )
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
+
+    def health(self):
+        return {name: {} for name in self.agents}
+
+
+class Stage:
+    """A Runtime that plays another one, so that one server can serve many tests."""
+
+    def __init__(self) -> None:
+        self.plays = LoopRuntime(ScriptedModel())
+
+    def __getattr__(self, name: str):
+        return getattr(self.plays, name)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+
+def eventually(condition: Callable[[], bool], within: float) -> float:
+    """Seconds until the condition held; fails where it did not in time."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < within, "it did not happen in time"
+        time.sleep(0.005)
+    return time.monotonic() - start
+
+
+class Slow:
+    """A tool that takes its time and notices when it is cancelled."""
+
+    def __init__(self, seconds: float = 30) -> None:
+        self.seconds = seconds
+        self.started = 0
+        self.cancelled = 0
+
+    @property
+    def function(self):
+        async def wait() -> str:
+            """Wait."""
+            self.started += 1
+            try:
+                await asyncio.sleep(self.seconds)
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+            return "waited"
+
+        return wait
+
+
+@dataclass
+class Running:
+    """A server that runs, and clients for it."""
+
+    url: str
+    runtime: LoopRuntime | Stage
+
+    @property
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=10)
+
+    @property
+    def async_client(self) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=10
+        )
+
+    @property
+    def http(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+
+    @property
+    def async_http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
+
+
+@contextmanager
+def running(runtime: LoopRuntime | Stage, **options) -> Iterator[Running]:
+    listener = listen("127.0.0.1", 0)
+    config = server_config(app_for(runtime, **options), log_level="info")
+    config.timeout_graceful_shutdown = 1
+    ready = threading.Event()
+    server = Server(config, listener, lambda _url: ready.set())
+    thread = threading.Thread(target=server.run, args=([listener.socket],), daemon=True)
+    thread.start()
+    try:
+        assert ready.wait(10), "the server did not start"
+        yield Running(listener.url, runtime)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+    assert not thread.is_alive()

@@ -1,0 +1,32 @@
+"""The real runtime behind the server: prompt, skill tools and model, each where it belongs."""
+
+from pathlib import Path
+
+from serving import QUESTION
+
+from retinue.agent import Skill
+from retinue.run.runtime import Runtime
+from retinue.testing import ScriptedModel, agent, calls, says
+
+SKILL = Skill(name="figures", description="How to show figures.", body="Use tables.", root=Path())
+
+
+def test_a_skill_is_read_inside_the_run(serving):
+    model = ScriptedModel(calls(("load_skill", {"name": "figures"})), says("Here is a table."))
+    runtime = Runtime(
+        [agent("analyst", instructions="Mind the units.", skills=(SKILL,))],
+        models={"scripted": lambda _route, _lookup: model},
+    )
+    with serving(runtime).client as client:
+        answer = client.chat.completions.create(
+            model="analyst",
+            messages=[{"role": "system", "content": "Speak French."}, *QUESTION],
+            temperature=0.1,
+        )
+    assert answer.choices[0].message.content == "Here is a table."
+    first, second = model.requests
+    assert [m.role for m in first.messages] == ["system", "system", "user"]
+    assert first.messages[0].content.startswith("Mind the units.")
+    assert first.messages[1].content == "Speak French."
+    assert first.settings == {"temperature": 0.1}
+    assert "Use tables." in second.messages[-1].content

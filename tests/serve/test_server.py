@@ -1,0 +1,108 @@
+"""Sockets, ports and processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from retinue.serve.server import ServeError, listen
+
+PROGRAM = """
+import os
+import sys
+from retinue.serve import app_for
+from retinue.serve.server import listen, serve
+from serving import LoopRuntime
+from retinue.testing import ScriptedModel
+
+class Broken(LoopRuntime):
+    async def __aenter__(self):
+        raise RuntimeError("no luck today")
+
+def app():
+    if "BROKEN" in os.environ:
+        return app_for(Broken(ScriptedModel()))
+    return app_for(LoopRuntime(ScriptedModel()))
+
+if __name__ == "__main__":
+    workers = int(sys.argv[1])
+    serve("program:app" if workers > 1 else app(), listen("127.0.0.1", 0), workers=workers,
+          on_ready=lambda url: print(url, flush=True))
+"""
+
+
+def program(folder, workers: int, **env: str) -> subprocess.Popen:
+    (folder / "program.py").write_text(PROGRAM)
+    path = os.pathsep.join([str(folder), *sys.path])
+    return subprocess.Popen(
+        [sys.executable, folder / "program.py", str(workers)],
+        env={**os.environ, "PYTHONPATH": path, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_port_0_takes_a_free_one_and_the_url_says_which():
+    listener = listen("127.0.0.1", 0)
+    with listener.socket:
+        assert listener.url == f"http://127.0.0.1:{listener.port}"
+        assert listener.port > 0
+        with socket.create_connection(("127.0.0.1", listener.port)):
+            pass
+
+
+def test_a_port_in_use_is_told_with_the_way_out():
+    with listen("127.0.0.1", 0).socket as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError) as caught:
+            listen("127.0.0.1", port)
+    assert str(caught.value) == f"port {port} is in use; choose another with --port"
+
+
+def test_an_address_of_another_machine():
+    with pytest.raises(ServeError, match="can't listen on"):
+        listen("192.0.2.1", 0)
+    with pytest.raises(ServeError, match="not an address"):
+        listen("no such host", 0)
+
+
+def test_any_address_is_shown_as_one_that_can_be_opened():
+    with (listener := listen("0.0.0.0", 0)).socket:
+        assert listener.url == f"http://127.0.0.1:{listener.port}"
+
+
+def test_localhost_is_whichever_of_its_addresses_works():
+    with (listener := listen("localhost", 0)).socket:
+        assert listener.url == f"http://localhost:{listener.port}"
+        with socket.create_connection(("localhost", listener.port)):
+            pass
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_serves_until_it_is_told_to_stop(tmp_path, workers):
+    process = program(tmp_path, workers)
+    try:
+        url = process.stdout.readline().strip()
+        with httpx.Client(base_url=url, trust_env=False) as client:
+            assert client.get("/health").json()["status"] == "healthy"
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=20)
+    assert "INFO retinue.access method=GET path=/health status=200" in log
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health", trust_env=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_app_that_does_not_start_is_an_error(tmp_path, workers):
+    process = program(tmp_path, workers, BROKEN="1")
+    out, log = process.communicate(timeout=30)
+    assert out == ""
+    assert process.returncode == 1
+    assert "no luck today" in log
+    assert "ServeError: the server did not start" in log
