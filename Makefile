@@ -1,0 +1,94 @@
+# Everything goes through `.venv`; no target needs anything but make, git and Python >= 3.11.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?=
+PORT ?= 8000
+AGENT ?= genie-analyst
+Q ?= Which three franchises sold most in May 2024?
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+RUN_READY := .venv/.run-ready
+DEV_READY := .venv/.dev-ready
+# uv must not walk up to a project file or read a lock: the requirements files decide.
+INSTALL := $(UV) pip install --quiet --no-config --python $(BIN)/python
+
+.PHONY: help setup serve ask chat test test-slow check format lint types imports generated \
+        generate requirements bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(RUN_READY) ## prepare .venv with the `retinue` command
+
+serve: $(RUN_READY) ## serve genie-analyst offline (PORT=8000, AGENT=genie-analyst)
+	@exec $(BIN)/retinue serve $(AGENT) --offline --port $(PORT)
+
+ask: $(RUN_READY) ## ask one question offline (Q="...", AGENT=genie-analyst)
+	@exec $(BIN)/retinue ask $(AGENT) --offline "$(subst ",\",$(Q))"
+
+chat: $(RUN_READY) ## talk with the agent offline
+	@exec $(BIN)/retinue chat $(AGENT) --offline
+
+test: $(DEV_READY) ## run the whole suite
+	$(BIN)/pytest -n auto --dist loadfile
+
+check: $(DEV_READY) format lint types imports generated test ## everything that CI checks
+
+format: $(DEV_READY)
+	$(BIN)/ruff format --check .
+
+lint: $(DEV_READY)
+	$(BIN)/ruff check .
+
+types: $(DEV_READY)
+	$(BIN)/mypy
+
+imports: $(DEV_READY)
+	$(BIN)/lint-imports
+
+generated: $(DEV_READY)
+	$(BIN)/retinue schema | diff -u schema/agent.schema.json - \
+	  || { echo "schema/agent.schema.json is stale: run make generate"; exit 1; }
+
+generate: $(DEV_READY) ## rewrite generated files
+	$(BIN)/retinue schema > schema/agent.schema.json
+
+bench: $(DEV_READY) ## measure the server against a bare one, as ratios
+	$(BIN)/python benchmarks/serve.py
+
+requirements: $(UV) ## bring the pinned requirements files up to date with pyproject.toml
+	@for set in "uv --group uv" "run --extra offline --group build pyproject.toml" \
+	    "dev --extra offline --group dev pyproject.toml"; do \
+	  UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
+	    $${set#* } -o requirements/$${set%% *}.txt || exit 1; \
+	done
+
+clean: ## remove what make made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(RUN_READY): $(UV) requirements/run.txt pyproject.toml
+	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/run.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_READY): $(RUN_READY) requirements/dev.txt
+	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/dev.txt
+	@touch $@
+
+# uv goes in first: hash-checked installs take 2 s with it and a minute without.
+$(UV): requirements/uv.txt
+	@new='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11) none; do \
+	  "$$python" -c "$$new" 2>/dev/null && break; done; \
+	if [ "$$python" = none ]; then \
+	  echo "Retinue needs Python 3.11 or later; name one: make PYTHON=/path/to/python3"; exit 1; fi; \
+	if ! "$$python" -c 'import ensurepip' 2>/dev/null; then \
+	  pkg=$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing $$pkg"; apt-get update -qq && apt-get install -y -qq $$pkg >/dev/null || exit 1; \
+	  else echo "this Python has no venv: run 'sudo apt-get install $$pkg', then again"; exit 1; fi; fi; \
+	"$$python" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m retinue` → the command line."""
+
+from retinue.cli import main
+
+main()

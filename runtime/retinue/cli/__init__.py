@@ -1,0 +1,65 @@
+"""Words on a command line → one verb. Parsing only; the work lies in the rooms."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from retinue import __version__
+from retinue.cli import ask, chat, schema, serve, show, validate
+from retinue.cli.options import ProjectOption, choose_project
+from retinue.diagnostics import CompileError
+from retinue.errors import ProjectError, RetinueError, UsageError
+
+FAILED = 1
+INVALID = 2
+
+app = typer.Typer(
+    name="retinue",
+    help="Declarative agents for Databricks: YAML in, OpenAI-compatible endpoints out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"retinue {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context,
+    project: ProjectOption = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    choose_project(ctx, project)
+
+
+for verb in (validate, show, ask, chat, serve, schema):
+    app.command()(verb.command)
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 failed, 2 wrong usage or config, 130 interrupted."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader went away (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except CompileError as error:
+        for diagnostic in error.diagnostics:
+            typer.echo(diagnostic.render(), err=True)
+        sys.exit(INVALID)
+    except RetinueError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(INVALID if isinstance(error, ProjectError | UsageError) else FAILED)

@@ -1,0 +1,65 @@
+"""`retinue ask`: one question → one answer on the terminal."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from retinue.agent import Agent
+from retinue.cli.options import (
+    AgentArgument,
+    MaxTokensOption,
+    ModelOption,
+    OfflineOption,
+    Output,
+    OutputOption,
+    ProjectOption,
+    TargetOption,
+    TemperatureOption,
+    VariableOption,
+    checked,
+    compile_project,
+    model_settings,
+    open_project,
+)
+
+
+def command(
+    ctx: typer.Context,
+    agent: AgentArgument,
+    question: Annotated[str, typer.Argument(metavar="QUESTION")],
+    offline: OfflineOption = False,
+    model: ModelOption = None,
+    temperature: TemperatureOption = None,
+    max_tokens: MaxTokensOption = None,
+    project: ProjectOption = None,
+    variables: VariableOption = None,
+    target: TargetOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Ask an agent one question. The answer goes to stdout, its steps to stderr."""
+    opened = open_project(ctx, project)
+    (compiled,) = checked(compile_project(opened, [agent], variables, target))
+    chosen = compiled.with_model(model, model_settings(temperature, max_tokens))
+    asyncio.run(_ask(chosen, question, offline, output))
+
+
+command.__name__ = "ask"
+
+
+async def _ask(agent: Agent, question: str, offline: bool, output: Output) -> None:
+    # Off the start-up path: these bring in mcp.
+    from retinue.cli.conversation import Transcript, as_json  # noqa: PLC0415
+    from retinue.cli.live import OFFLINE_BANNER, offline_gaps, runtime_for  # noqa: PLC0415
+    from retinue.run.messages import Message  # noqa: PLC0415
+
+    if offline:
+        for line in (OFFLINE_BANNER, *offline_gaps([agent])):
+            typer.echo(line, err=True)
+    async with runtime_for([agent], offline=offline) as runtime:
+        runtime.warm()
+        events = runtime.run(agent.name, [Message("user", question)])
+        if output is Output.JSON:
+            typer.echo(await as_json(events))
+        else:
+            await Transcript().show(events)

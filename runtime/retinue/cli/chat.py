@@ -1,0 +1,97 @@
+"""`retinue chat`: lines on a terminal ⇄ one conversation with an agent."""
+
+import asyncio
+import importlib
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import typer
+
+from retinue.cli.options import (
+    AgentArgument,
+    MaxTokensOption,
+    ModelOption,
+    OfflineOption,
+    ProjectOption,
+    TargetOption,
+    TemperatureOption,
+    VariableOption,
+    checked,
+    compile_project,
+    model_settings,
+    open_project,
+)
+from retinue.errors import RetinueError
+from retinue.run.messages import Message
+
+if TYPE_CHECKING:
+    from retinue.cli.conversation import Transcript
+    from retinue.run.runtime import Runtime
+
+HELP = "/clear forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
+
+
+def command(
+    ctx: typer.Context,
+    agent: AgentArgument,
+    offline: OfflineOption = False,
+    model: ModelOption = None,
+    temperature: TemperatureOption = None,
+    max_tokens: MaxTokensOption = None,
+    project: ProjectOption = None,
+    variables: VariableOption = None,
+    target: TargetOption = None,
+) -> None:
+    """Talk with an agent; it remembers the conversation until you leave."""
+    opened = open_project(ctx, project)
+    (compiled,) = checked(compile_project(opened, [agent], variables, target))
+    chosen = compiled.with_model(model, model_settings(temperature, max_tokens))
+
+    # Off the start-up path: these bring in mcp.
+    from retinue.cli.conversation import Transcript  # noqa: PLC0415
+    from retinue.cli.live import OFFLINE_BANNER, offline_gaps, runtime_for  # noqa: PLC0415
+
+    for line in (OFFLINE_BANNER, *offline_gaps([chosen])) if offline else ():
+        typer.echo(line, err=True)
+    typer.echo(f"{chosen.name}. {HELP}", err=True)
+    with suppress(ImportError):
+        importlib.import_module("readline")  # gives `input` line editing and history
+    # The loop runs only while there is something to wait for but the keyboard: so the prompt has
+    # line editing, and Ctrl-C leaves it at once.
+    with asyncio.Runner() as loop:
+        runtime = loop.run(runtime_for([chosen], offline=offline).__aenter__())
+        try:
+            _converse(loop, runtime, chosen.name, Transcript())
+        finally:
+            loop.run(runtime.__aexit__(None, None, None))
+
+
+command.__name__ = "chat"
+
+
+def _converse(
+    loop: asyncio.Runner, runtime: "Runtime", agent: str, transcript: "Transcript"
+) -> None:
+    history: tuple[Message, ...] = ()
+    while (line := _read()) != "/exit":
+        if line == "/clear":
+            history = ()
+        elif line.startswith("/"):
+            typer.echo(HELP, err=True)
+        elif line:
+            conversation = (*history, Message("user", line))
+            try:
+                end = loop.run(transcript.show(runtime.run(agent, conversation)))
+                history = (*conversation, *end.messages)
+            except RetinueError as error:
+                typer.echo(f"error: {error}", err=True)
+            except KeyboardInterrupt:
+                typer.echo("\nstopped", err=True)
+
+
+def _read() -> str:
+    """The next line; the end of the input reads as `/exit`."""
+    try:
+        return input("> ").strip()
+    except EOFError:
+        return "/exit"

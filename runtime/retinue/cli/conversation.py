@@ -1,0 +1,108 @@
+"""Events of a run → a terminal: the answer on standard output, the steps on standard error."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markdown import Markdown
+
+from retinue.run.events import (
+    Event,
+    RunFinished,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+)
+
+_LONGEST_STEP = 160
+
+
+class Transcript:
+    """Shows a run as it goes. On a terminal the answer is rendered Markdown; else plain text."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._err = Console(stderr=True, highlight=False, style="dim", soft_wrap=True)
+        self._quiet = quiet
+
+    async def show(self, events: AsyncGenerator[Event, None]) -> RunFinished:
+        """Show every event; the last one is returned."""
+        if self._quiet or not self._out.is_terminal:
+            return await self._plain(events)
+        return await self._rendered(events)
+
+    async def _plain(self, events: AsyncGenerator[Event, None]) -> RunFinished:
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, TextDelta) and not self._quiet:
+                    self._out.file.write(event.text)
+                    self._out.file.flush()
+                elif isinstance(event, RunFinished):
+                    if not self._quiet:
+                        self._out.file.write("\n")
+                    return event
+                self._step(event)
+        raise AssertionError("a run ends with RunFinished")
+
+    async def _rendered(self, events: AsyncGenerator[Event, None]) -> RunFinished:
+        text = ""
+        with Live(console=self._out, refresh_per_second=8, vertical_overflow="visible") as live:
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        text += event.text
+                        live.update(Markdown(text))
+                    elif isinstance(event, RunFinished):
+                        return event
+                    self._step(event)
+        raise AssertionError("a run ends with RunFinished")
+
+    def _step(self, event: Event) -> None:
+        if isinstance(event, ToolStarted):
+            self._tell(f"→ {event.call.name} {event.call.arguments}")
+        elif isinstance(event, ToolFinished):
+            mark = "✗" if event.result.is_error else "✓"
+            self._tell(f"{mark} {event.call.name} {event.seconds:.2f} s")
+
+    def _tell(self, line: str) -> None:
+        short = line if len(line) <= _LONGEST_STEP else line[: _LONGEST_STEP - 1] + "…"
+        self._err.print(short, markup=False)
+
+
+async def as_json(events: AsyncGenerator[Event, None]) -> str:
+    """The whole run as one JSON object: answer, steps, usage."""
+    steps: list[dict[str, Any]] = []
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, ToolFinished):
+                steps.append(_step_json(event))
+            elif isinstance(event, RunFinished):
+                return json.dumps(_run_json(event, steps), indent=2, ensure_ascii=False)
+    raise AssertionError("a run ends with RunFinished")
+
+
+def _step_json(event: ToolFinished) -> dict[str, Any]:
+    return {
+        "tool": event.call.name,
+        "arguments": event.call.arguments,
+        "result": event.result.structured or event.result.text,
+        "is_error": event.result.is_error,
+        "seconds": round(event.seconds, 3),
+    }
+
+
+def _run_json(event: RunFinished, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "answer": event.messages[-1].content,
+        "steps": steps,
+        "finish_reason": event.reason,
+        "cause": event.cause,
+        "turns": event.turns,
+        "usage": {
+            "input_tokens": event.usage.input_tokens,
+            "output_tokens": event.usage.output_tokens,
+        },
+    }

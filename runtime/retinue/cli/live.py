@@ -1,0 +1,41 @@
+"""Compiled agents and the options of a verb → an open runtime. Imported only by verbs that run."""
+
+from collections.abc import Iterable, Sequence
+
+from retinue.agent import Agent
+from retinue.diagnostics import CompileError
+from retinue.offline import MODELS as OFFLINE_MODELS
+from retinue.offline import missing_twins, twin
+from retinue.offline.genie.space import load_space
+from retinue.run.models import MODELS
+from retinue.run.runtime import Runtime
+
+OFFLINE_BANNER = (
+    "OFFLINE: no language model and no workspace. A deterministic stand-in answers from local data."
+)
+
+
+def runtime_for(agents: Iterable[Agent], *, offline: bool) -> Runtime:
+    """The runtime of these agents, or of their offline twins. Not open yet."""
+    chosen = [twin(agent) for agent in agents] if offline else list(agents)
+    return Runtime(chosen, models={**MODELS, **OFFLINE_MODELS})
+
+
+def offline_gaps(agents: Sequence[Agent]) -> list[str]:
+    """A line for every server that the offline twins leave out."""
+    return [
+        f"{agent.name}: '{name}' has no `offline:` twin and is left out"
+        for agent in agents
+        for name in missing_twins(agent)
+    ]
+
+
+def example(agents: Sequence[Agent], *, offline: bool) -> tuple[str, str]:
+    """An agent and a question to try: offline, one that its local space can answer."""
+    stand_ins = [(agent, s.twin) for agent in agents for s in agent.mcp_servers if s.twin]
+    for agent, stand_in in stand_ins if offline else ():
+        try:
+            return agent.name, load_space(stand_in.path).questions[0].ask
+        except (CompileError, IndexError):
+            continue  # its server tells what is wrong with it
+    return agents[0].name, "What can you do?"

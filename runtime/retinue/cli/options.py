@@ -1,0 +1,113 @@
+"""Words that several verbs share → what they name: a project, compiled agents."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import dotenv_values
+
+from retinue.agent import Agent, JsonValue
+from retinue.compile import Compilation, CompileContext, compile_agents
+from retinue.errors import ProjectError
+from retinue.project import Project
+
+
+class Output(StrEnum):
+    """How a verb prints what it found."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-C", "--project", metavar="DIR", help="The project's folder (default: the nearest above)."
+    ),
+]
+AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="An agent's name.")]
+AgentsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[AGENT]...", help="Agents' names (default: all).")
+]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
+OfflineOption = Annotated[
+    bool,
+    typer.Option(
+        "--offline", help="No account: a stand-in model, and twins of Databricks servers."
+    ),
+]
+VariableOption = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="NAME=VALUE", help="A bundle variable's value; repeatable."),
+]
+TargetOption = Annotated[
+    str | None, typer.Option("--target", metavar="NAME", help="A target of databricks.yml.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="ID", help="A LiteLLM id in place of the agent's.")
+]
+TemperatureOption = Annotated[
+    float | None, typer.Option("-t", "--temperature", min=0, max=2, help="Sampling temperature.")
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option("-m", "--max-tokens", min=1, help="Longest answer, in tokens.")
+]
+
+
+def choose_project(ctx: typer.Context, folder: Path | None) -> None:
+    """Remember the folder that `-C` before the verb names."""
+    ctx.obj = folder
+
+
+def open_project(ctx: typer.Context, folder: Path | None) -> Project:
+    """The project that `-C`, before or after the verb, or the working directory names.
+
+    Its `.env` is added to the environment, where it never replaces what is set.
+    """
+    chosen = folder or ctx.obj
+    project = Project.at(chosen) if chosen else Project.find()
+    if project.dotenv.is_file():
+        for name, value in dotenv_values(project.dotenv).items():
+            if value is not None:
+                os.environ.setdefault(name, value)
+    return project
+
+
+def compile_project(
+    project: Project,
+    names: list[str] | None,
+    variables: list[str] | None = None,
+    target: str | None = None,
+) -> Compilation:
+    """Compile the named agents, or all, with this process's environment."""
+    context = CompileContext(env=os.environ, variables=bundle_variables(variables), target=target)
+    return compile_agents(project, names or None, context)
+
+
+def checked(compilation: Compilation) -> tuple[Agent, ...]:
+    """The agents, with warnings told. Raises CompileError, and ProjectError when there are none."""
+    agents = compilation.checked()
+    for diagnostic in compilation.diagnostics:
+        typer.echo(diagnostic.render(), err=True)
+    if not agents:
+        raise ProjectError("there are no agents: write agents/NAME.yaml")
+    return agents
+
+
+def model_settings(temperature: float | None, max_tokens: int | None) -> dict[str, JsonValue]:
+    """What `-t` and `-m` say, as OpenAI request parameters."""
+    given: dict[str, JsonValue] = {"temperature": temperature, "max_tokens": max_tokens}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def bundle_variables(words: list[str] | None) -> dict[str, str]:
+    """`NAME=VALUE` words as a mapping. Raises typer.BadParameter."""
+    pairs = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise typer.BadParameter(f"'{word}' is not NAME=VALUE", param_hint="--var")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,94 @@
+"""`retinue serve`: agents → OpenAI-compatible endpoints on an address."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from retinue.agent import Agent
+from retinue.cli.options import (
+    AgentsArgument,
+    MaxTokensOption,
+    ModelOption,
+    OfflineOption,
+    ProjectOption,
+    TargetOption,
+    TemperatureOption,
+    VariableOption,
+    bundle_variables,
+    checked,
+    compile_project,
+    model_settings,
+    open_project,
+)
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_NO_LOGIN = "warning: callers are not authenticated yet; whoever reaches this address can use it"
+
+
+def command(
+    ctx: typer.Context,
+    agents: AgentsArgument = None,
+    offline: OfflineOption = False,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
+    ] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that serve.")] = 1,
+    model: ModelOption = None,
+    temperature: TemperatureOption = None,
+    max_tokens: MaxTokensOption = None,
+    project: ProjectOption = None,
+    variables: VariableOption = None,
+    target: TargetOption = None,
+) -> None:
+    """Serve agents at OpenAI-compatible endpoints; the first one named is the default."""
+    opened = open_project(ctx, project)
+    compiled = checked(compile_project(opened, agents, variables, target))
+
+    # Off the start-up path: these bring in fastapi and mcp.
+    from retinue.cli.live import OFFLINE_BANNER, example, offline_gaps  # noqa: PLC0415
+    from retinue.serve.factory import create_app  # noqa: PLC0415
+    from retinue.serve.server import listen, serve  # noqa: PLC0415
+    from retinue.serve.worker import hand_over  # noqa: PLC0415
+
+    listener = listen(host, port)
+    arguments: dict[str, Any] = {
+        "project": str(opened.root),
+        "agents": [agent.name for agent in compiled],
+        "offline": offline,
+        "variables": bundle_variables(variables),
+        "target": target,
+        "model": model,
+        "settings": model_settings(temperature, max_tokens),
+    }
+    notes = [OFFLINE_BANNER, *offline_gaps(compiled)] if offline else []
+    if host not in _LOOPBACK:
+        notes.append(_NO_LOGIN)
+    asked = example(compiled, offline=offline)
+    serve(
+        hand_over(**arguments) if workers > 1 else create_app(**arguments),
+        listener,
+        workers=workers,
+        on_ready=lambda url: typer.echo(_greeting(url, compiled, notes, asked), err=True),
+    )
+
+
+command.__name__ = "serve"
+
+
+def _greeting(url: str, agents: tuple[Agent, ...], notes: list[str], asked: tuple[str, str]) -> str:
+    agent, question = asked
+    message = {"role": "user", "content": question}
+    body = json.dumps({"model": agent, "stream": True, "messages": [message]})
+    quoted = body.replace("'", "\\u0027")
+    return "\n".join(
+        [
+            f"Serving {', '.join(agent.name for agent in agents)} at {url}",
+            *notes,
+            "",
+            f"  curl -N {url}/v1/chat/completions -H 'content-type: application/json' \\",
+            f"    -d '{quoted}'",
+            "",
+        ]
+    )

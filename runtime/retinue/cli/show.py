@@ -1,0 +1,116 @@
+"""`retinue show`: one agent → what a run of it would send: prompt, tools, route, limits."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from retinue.agent import Agent, Databricks, Http, Stdio, ToolServer
+from retinue.cli.options import (
+    AgentArgument,
+    Output,
+    OutputOption,
+    ProjectOption,
+    TargetOption,
+    VariableOption,
+    checked,
+    compile_project,
+    open_project,
+)
+
+
+def command(
+    ctx: typer.Context,
+    agent: AgentArgument,
+    online: Annotated[
+        bool,
+        typer.Option("--online", help="List the tools of the real servers, not of offline twins."),
+    ] = False,
+    project: ProjectOption = None,
+    variables: VariableOption = None,
+    target: TargetOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show what an agent is made of: rendered prompt, final tool list, route, digest.
+
+    Prompt variables get sample values. No model is asked.
+    """
+    opened = open_project(ctx, project)
+    (compiled,) = checked(compile_project(opened, [agent], variables, target))
+    view = asyncio.run(_view(compiled, online))
+    if output is Output.JSON:
+        typer.echo(json.dumps(view, indent=2, ensure_ascii=False))
+    else:
+        _print(view)
+
+
+command.__name__ = "show"
+
+
+async def _view(agent: Agent, online: bool) -> dict[str, Any]:
+    # Off the start-up path: these bring in mcp.
+    from retinue.cli.live import runtime_for  # noqa: PLC0415
+    from retinue.run.prompt import sample_caller  # noqa: PLC0415
+
+    async with runtime_for([agent], offline=not online) as runtime:
+        health: Any = runtime.health()[agent.name]
+        return {
+            "name": agent.name,
+            "description": agent.description,
+            "digest": agent.digest,
+            "sources": [source.path for source in agent.sources],
+            "model": {"id": agent.model.model, "settings": dict(agent.model.settings)},
+            "limits": asdict(agent.limits),
+            "skills": [skill.name for skill in agent.skills],
+            "mcp_servers": [
+                {"name": s.name, "reached_by": _reached_by(s), **health.get(s.name, {})}
+                for s in agent.mcp_servers
+            ],
+            "tools": [asdict(tool) for tool in runtime.tools(agent.name)],
+            "prompt": runtime.system_prompt(agent.name, sample_caller(agent)),
+        }
+
+
+def _reached_by(server: ToolServer) -> str:
+    transport = server.transport
+    if isinstance(transport, Stdio):
+        return " ".join([transport.command, *map(str, transport.args)])
+    if isinstance(transport, Http):
+        return str(transport.url)
+    if isinstance(transport, Databricks):
+        return f"{transport.kind} {transport.target or '(no id yet)'}"
+    raise AssertionError(transport)
+
+
+def _print(view: dict[str, Any]) -> None:
+    settings = "".join(f" {key}={value}" for key, value in view["model"]["settings"].items())
+    limits = " ".join(
+        f"{key}={value}" for key, value in view["limits"].items() if value is not None
+    )
+    rows = [
+        ("agent", f"{view['name']}  {view['description']}".strip()),
+        ("digest", view["digest"]),
+        ("files", ", ".join(view["sources"])),
+        ("model", view["model"]["id"] + settings),
+        ("limits", limits),
+        ("skills", ", ".join(view["skills"]) or "none"),
+    ]
+    for label, value in rows:
+        typer.echo(f"{label:<8}{value}")
+    for server in view["mcp_servers"]:
+        state = server.get("problem") or server.get("state", "left out")
+        typer.echo(f"{'server':<8}{server['name']}: {server['reached_by']} ({state})")
+    typer.echo(f"\ntools ({len(view['tools'])})")
+    for tool in view["tools"]:
+        typer.echo(f"  {tool['name']}  {_first_line(tool['description'])}")
+    typer.echo(f"\nprompt\n{_indented(view['prompt'])}")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())

@@ -1,0 +1,87 @@
+"""`retinue ask`, `chat` and `show`, offline, as processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+QUESTION = "Which three franchises sold most in May 2024?"
+
+
+def test_ask_answers_with_the_figure_the_sql_and_the_rows(retinue, shipped):
+    done = retinue("ask", "genie-analyst", "--offline", QUESTION, cwd=shipped)
+    assert done.returncode == 0, done.stderr
+    assert "OFFLINE" in done.stderr
+    assert "```sql" in done.stdout
+    assert "samples.bakehouse.sales_transactions" in done.stdout
+    assert "→ bakehouse__query_space_" in done.stderr
+
+
+def test_ask_as_json_holds_the_rows_that_the_answer_names(retinue, shipped):
+    done = retinue("ask", "genie-analyst", QUESTION, "--offline", "-o", "json", cwd=shipped)
+    answer = json.loads(done.stdout)
+    assert answer["finish_reason"] == "stop"
+    assert answer["steps"]
+    assert not any(step["is_error"] for step in answer["steps"])
+    assert answer["usage"]["output_tokens"] > 0
+
+
+def test_chat_remembers_the_conversation(retinue, shipped):
+    lines = "Revenue by city in May 2024\nand in June 2024?\n/nonsense\n/exit\n"
+    done = retinue("chat", "genie-analyst", "--offline", cwd=shipped, stdin=lines)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("```sql") == 2
+    assert "2024-06" in done.stdout.split("```sql")[2]
+
+
+def test_show_renders_the_prompt_and_lists_the_final_tools(retinue, shipped):
+    done = retinue("show", "genie-analyst", "-o", "json", cwd=shipped)
+    shown = json.loads(done.stdout)
+    names = [tool["name"] for tool in shown["tools"]]
+    assert any(name.startswith("bakehouse__query_space_") for name in names)
+    assert {"load_skill", "read_skill_file"} <= set(names)
+    assert "Amounts are in USD" in shown["prompt"]
+    assert "presenting-figures" in shown["prompt"]
+    assert len(shown["digest"]) == 16
+
+
+def test_without_offline_the_missing_key_is_named(retinue):
+    done = retinue("ask", "helper", "hello")
+    assert done.returncode == 1
+    assert "OPENAI_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_interrupting_exits_with_130_and_leaves_no_process(shipped):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "retinue", "chat", "genie-analyst", "--offline"],
+        cwd=shipped,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout.read(2) == b"> "
+        os.kill(process.pid, signal.SIGINT)
+        process.stdin.close()
+        assert process.wait(timeout=15) == 130
+        deadline = time.monotonic() + 5
+        while _session_lives(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not _session_lives(process.pid)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def _session_lives(session: int) -> bool:
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        return False
+    return True
