@@ -69,11 +69,13 @@ clean: ## remove what make made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUN_READY): $(UV) requirements/run.txt pyproject.toml
+	@echo "Setting up .venv ..."
 	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/run.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV_READY): $(RUN_READY) requirements/dev.txt
+	@echo "Adding what the tests need ..."
 	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/dev.txt
 	@touch $@
 
