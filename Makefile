@@ -13,7 +13,7 @@ DEV_READY := .venv/.dev-ready
 # uv must not walk up to a project file or read a lock: the requirements files decide.
 INSTALL := $(UV) pip install --quiet --no-config --python $(BIN)/python
 
-.PHONY: help setup serve ask chat test test-slow check format lint types imports generated \
+.PHONY: help setup serve ask chat test fuzz check format lint types imports generated \
         generate requirements bench clean
 
 help: ## list the targets
@@ -32,6 +32,9 @@ chat: $(RUN_READY) ## talk with the agent offline
 
 test: $(DEV_READY) ## run the whole suite
 	$(BIN)/pytest -n auto --dist loadfile
+
+fuzz: $(DEV_READY) ## look for inputs that break it, beyond the fixed examples
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto --timeout 1200 -m hypothesis
 
 check: $(DEV_READY) format lint types imports generated test ## everything that CI checks
 

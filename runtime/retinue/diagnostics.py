@@ -67,9 +67,16 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     return tuple(sorted(unique, key=lambda d: (d.location, d.code, d.message)))
 
 
+# Comparing takes time by length and number; no one mistypes a text, or reads a long list.
+_MAX_WORD = 100
+_MAX_KNOWN = 300
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str | None:
     """A hint that names the nearest of `known`, or all of them where they are few, or None."""
-    near = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    if len(word) > _MAX_WORD:
+        return None
+    near = get_close_matches(word.lower(), known[:_MAX_KNOWN], n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
     if 0 < len(known) <= 12:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from retinue.errors import ProjectError
 
+_MAX_PATH = 1000
 AGENT_SUFFIXES = (".yaml", ".yml")
 
 
@@ -72,6 +73,8 @@ class Project:
         """The path with its links followed. Raises ProjectError when it leads out of the root."""
         if "\x00" in str(relative):
             raise ProjectError("a path holds a NUL character")
+        if len(str(relative)) > _MAX_PATH:
+            raise ProjectError(f"a path has more than {_MAX_PATH} characters")
         try:
             path = (self.root / relative).resolve()
         except (OSError, RuntimeError):  # a loop of links

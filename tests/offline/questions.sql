@@ -309,3 +309,13 @@ WHERE strftime(dateTime, '%Y-%m') = '2024-05' OR strftime(dateTime, '%Y-%m') = '
 GROUP BY product, p)
 WHERE r <= 2
 ORDER BY p DESC, v DESC;
+
+-- revenue and how many cities in May 2024
+SELECT
+  (SELECT SUM(totalPrice) FROM samples.bakehouse.sales_transactions
+   WHERE strftime(dateTime, '%Y-%m') = '2024-05') AS revenue,
+  (SELECT COUNT(*) FROM (
+     SELECT DISTINCT city FROM samples.bakehouse.sales_franchises
+     WHERE franchiseID IN (
+       SELECT franchiseID FROM samples.bakehouse.sales_transactions
+       WHERE strftime(dateTime, '%Y-%m') = '2024-05'))) AS city_count;

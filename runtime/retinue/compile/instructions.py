@@ -18,7 +18,7 @@ from retinue.compile.prompts import (
     undeclared,
 )
 from retinue.compile.reader import Reader, ReadError
-from retinue.compile.report import Report, quoted, split_lines
+from retinue.compile.report import MAX_PER_FILE, Report, quoted, split_lines
 from retinue.compile.source_text import decode
 from retinue.compile.spec import InstructionsSpec, VariableSpec
 from retinue.compile.tree import Document, Node, Path
@@ -146,6 +146,12 @@ class InstructionsStage:
         if not text.strip():
             self._no_text(node.place)
             return None
+        if len(text) > MAX_PROMPT_BYTES:
+            message = (
+                f"the text has {len(text):,} characters; at most {MAX_PROMPT_BYTES:,} are read"
+            )
+            self.report.error(node.place, message, "too-large")
+            return None
         return _Prompt(PromptText(text, _Inline(self.document, node, text).place), self._file, ())
 
     @property
@@ -196,10 +202,10 @@ class InstructionsStage:
         return self.reader.is_under(path, "prompts")
 
     def _check_declared(self, uses: Iterable[Use], declared: Mapping[str, VariableSpec]) -> None:
-        for use in uses:
-            if use.name not in declared and not self._was_declared(use.name):
-                message, hint = undeclared(use, declared)
-                self.report.error(use.place, message, "undeclared-variable", hint)
+        missing = [u for u in uses if u.name not in declared and not self._was_declared(u.name)]
+        for use in missing[:MAX_PER_FILE]:
+            message, hint = undeclared(use, declared)
+            self.report.error(use.place, message, "undeclared-variable", hint)
 
     def _check_used(self, uses: Iterable[Use], declared: Mapping[str, VariableSpec]) -> None:
         used = {use.name for use in uses}
@@ -212,7 +218,8 @@ class InstructionsStage:
 
     def _was_declared(self, name: str) -> bool:
         """Whether the variable is there, but was left out because it is wrong."""
-        return name in self.root.find(_VARIABLES).absent
+        left_out = self.root.find(_ROOT).absent
+        return "variables" in left_out or name in self.root.find(_VARIABLES).absent
 
     def _variable(self, name: str, spec: VariableSpec) -> Variable:
         path = (*_VARIABLES, name)

@@ -183,6 +183,9 @@ def _sentence(details: ErrorDetails) -> _Sentence:
         return "empty-value", "the text is empty", "give it a value, or remove it"
     if kind == "string_too_long":
         return _too_long(details)
+    if kind == "too_long":
+        limit, length = details["ctx"]["max_length"], len(details["input"])
+        return "too-long", f"there are {length} of them; at most {limit} are allowed", None
     if kind in _BOUNDS:
         bound = next(iter(details["ctx"].values()))
         return "out-of-range", f"expected {_BOUNDS[kind]} {bound:g}, got {_shown(value)}", None

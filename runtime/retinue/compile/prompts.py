@@ -1,15 +1,16 @@
 """A prompt's Jinja2 source → what is wrong with it, and the text for given values."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 from jinja2.filters import FILTERS as JINJA_FILTERS
 
 from retinue.agent import Instructions, JsonValue
-from retinue.compile.report import Report
+from retinue.compile.report import MAX_PER_FILE, Report
 from retinue.compile.sandbox import (
     FILTERS,
     MAX_OUTPUT,
@@ -20,7 +21,7 @@ from retinue.compile.sandbox import (
 from retinue.diagnostics import Location, did_you_mean
 from retinue.errors import PromptError
 
-MAX_PROMPT_BYTES = 256_000
+MAX_PROMPT_BYTES = 128_000
 MAX_INCLUDES = 100
 _MAX_LEVELS = 60
 _MAX_LOOPS = 8
@@ -119,10 +120,15 @@ Include = Callable[[str, Location], PromptText | None]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A name that a template reads and doesn't define."""
+    """A name that a template reads and doesn't define, and where its token stands in the text."""
 
     name: str
-    place: Location
+    prompt: PromptText
+    offset: int
+
+    @property
+    def place(self) -> Location:
+        return self.prompt.place(self.offset, len(self.name))
 
 
 @dataclass(slots=True)
@@ -155,8 +161,8 @@ class PromptCheck:
             return []
         walk = _Walk(self, prompt, self._environment)
         walk.block(tree.body, set(), _Depth())
-        self.failed = self.failed or walk.failed
-        if not walk.failed:
+        self.failed = self.failed or walk.errors > 0
+        if not walk.errors:
             self._generate(prompt, tree)
         return list(walk.found.values())
 
@@ -209,7 +215,7 @@ _TOKENS = {
     "begin of print statement": "{{",
     "begin of statement block": "{%",
 }
-_UNCLOSED = re.compile(r"needs to be closed is '(\w+)'")
+_UNCLOSED = re.compile(r"^Unexpected end of template.*needs to be closed is '(\w+)'")
 _RAW = "for literal braces write {% raw %}…{% endraw %}"
 
 
@@ -240,8 +246,8 @@ class _Walk:
     prompt: PromptText
     environment: PromptEnvironment
     found: dict[str, Use] = field(default_factory=dict)
-    failed: bool = False
-    _tokens: list[tuple[int, int, str]] | None = None
+    errors: int = 0
+    _tokens: dict[str, list[tuple[int, int, int]]] | None = None
 
     def block(self, body: Iterable[nodes.Node], bound: set[str], depth: _Depth) -> None:
         for node in body:
@@ -278,7 +284,7 @@ class _Walk:
         if node.ctx != "load":
             bound.add(node.name)
         elif node.name not in bound:
-            self._use(Use(node.name, self._place(node, node.name)))
+            self._use(Use(node.name, self.prompt, self._offset(node, node.name)[0]))
 
     def _use(self, use: Use) -> None:
         self.found.setdefault(use.name, use)
@@ -325,32 +331,37 @@ class _Walk:
     def _error(
         self, node: nodes.Node, word: str, message: str, code: str, hint: str | None = None
     ) -> None:
-        self.failed = True
-        self.check.report.error(self._place(node, word), message, code, hint)
+        self.errors += 1
+        if self.errors <= MAX_PER_FILE:
+            self.check.report.error(self._place(node, word), message, code, hint)
 
     def _place(self, node: nodes.Node, word: str) -> Location:
-        """Where `word` stands as a token on the node's line, or the line itself."""
-        for line, offset, token in self._lexed():
-            if line >= node.lineno and token.strip("'\"") == word:
-                return self.prompt.place(offset, len(token))
-        return self.prompt.line(node.lineno)
+        """Where `word` stands as a token on the node's line or after it, or the line itself."""
+        offset, width = self._offset(node, word)
+        return self.prompt.place(offset, width) if width else self.prompt.line(node.lineno)
 
-    def _lexed(self) -> list[tuple[int, int, str]]:
-        """Line, offset and text of every token inside Jinja2's delimiters."""
+    def _offset(self, node: nodes.Node, word: str) -> tuple[int, int]:
         if self._tokens is None:
-            self._tokens = list(_tokens(self.environment, self.prompt.text))
-        return self._tokens
+            self._tokens = {}
+            for line, offset, token in _tokens(self.environment, self.prompt.text):
+                places = self._tokens.setdefault(token.strip("'\""), [])
+                places.append((line, offset, len(token)))
+        places = self._tokens.get(word, [])
+        index = bisect_left(places, (node.lineno, 0, 0))
+        return places[index][1:] if index < len(places) else (0, 0)
 
 
 def _tokens(made: PromptEnvironment, text: str) -> Iterator[tuple[int, int, str]]:
+    """Line, offset and text of every token inside delimiters, as far as the text can be lexed."""
     position = 0
-    for line, kind, token in made.lex(text):
-        offset = text.find(token, position)
-        if offset < 0:
-            continue
-        position = offset + len(token)
-        if kind in ("name", "string", "operator"):
-            yield line, offset, token
+    with suppress(TemplateSyntaxError):  # reported by whoever parses the text
+        for line, kind, token in made.lex(text):
+            offset = text.find(token, position)
+            if offset < 0:
+                continue
+            position = offset + len(token)
+            if kind in ("name", "string", "operator"):
+                yield line, offset, token
 
 
 def _opening(made: PromptEnvironment, prompt: PromptText, tag: str) -> Location | None:

@@ -10,16 +10,18 @@ MAX_PER_FILE = 100
 
 _MAX_KEPT = 10 * MAX_PER_FILE
 _MAX_EXCERPT = 10_000
+_MAX_MESSAGE = 300
 
 Related = tuple[tuple[Location, str], ...]
 
 # Shapes of the tokens that end up in files by mistake: they must not reach a log through an
 # excerpt or a message.
+# Each begins where a word begins, so that no text is searched twice.
 _SECRET = re.compile(
-    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}|\bdapi[0-9a-f]{16,}|\bdose[0-9a-f]{16,}"
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bxox[abp]-[\w-]{10,}"
-    r"|\bAKIA[0-9A-Z]{16}|\bAIza[\w-]{30,}|\beyJ[\w-]{10,}\.[\w-]{10,}\.?[\w-]*"
-    r"|\bglpat-[\w-]{16,}|\bhf_[A-Za-z0-9]{20,}"
+    r"(?<![\w-])(?:(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}|(?:dapi|dose)[0-9a-f]{16,}"
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_[A-Za-z0-9]{20,}"
+    r"|xox[abp]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}"
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*)?)"
 )
 _NAMED = re.compile(
     r"(?i)((?:api[_-]?key|password|passwd|secret|token|authorization)['\"]?\s*[:=]\s*['\"]?"
@@ -46,7 +48,9 @@ def quoted(text: str, limit: int = 40) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Without secrets and without anything that a terminal would act on."""
+    """Short, without secrets and without anything that a terminal would act on."""
+    if len(text) > _MAX_MESSAGE:
+        text = text[:_MAX_MESSAGE] + "…"
     return "".join(c if c.isprintable() else " " for c in masked(text))
 
 
@@ -62,6 +66,7 @@ class Report:
         self._found: dict[Diagnostic, None] = {}
         self._lines: dict[str, Sequence[str]] = {}
         self._counts: dict[str, int] = {}
+        self._shown: dict[tuple[str, int], str | None] = {}
 
     def add_lines(self, file: str, lines: Sequence[str]) -> None:
         self._lines.setdefault(file, lines)
@@ -100,9 +105,13 @@ class Report:
             self._found[diagnostic] = None
 
     def _line(self, place: Location) -> str | None:
-        lines = self._lines.get(place.file, ())
-        line = lines[place.line - 1] if place.line <= len(lines) else ""
-        return masked(line) if 0 < len(line) <= _MAX_EXCERPT else None
+        """The line as it may be shown; the same line isn't searched for secrets twice."""
+        key = (place.file, place.line)
+        if key not in self._shown:
+            lines = self._lines.get(place.file, ())
+            line = lines[place.line - 1] if place.line <= len(lines) else ""
+            self._shown[key] = masked(line) if 0 < len(line) <= _MAX_EXCERPT else None
+        return self._shown[key]
 
     @property
     def failed(self) -> bool:

@@ -31,7 +31,7 @@ _MAX_NAME = 64
 _MAX_DESCRIPTION = 1024
 _SKIPPED = frozenset({".git", "node_modules", "__pycache__"})
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_PLAIN = re.compile(r"([A-Za-z_][\w-]*):[ \t]+(?![\"'|>\[{])(\S.*?)[ \t]*")
+_PLAIN = re.compile(r"([A-Za-z_][\w-]*):[ \t]+(?![\"'|>\[{])(\S.*)")
 _FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 
 
@@ -169,7 +169,7 @@ def _with_quotes(line: str) -> str:
     match = _PLAIN.fullmatch(line)
     if match is None:
         return line
-    return f"{match[1]}: '{match[2].replace(chr(39), chr(39) * 2)}'"
+    return f"{match[1]}: '{match[2].rstrip().replace(chr(39), chr(39) * 2)}'"
 
 
 def _checked(name: str, manifest: _Manifest, report: Report) -> str | None:

@@ -217,6 +217,7 @@ class InstructionsSpec(Spec):
         examples=["prompts/sales-analyst.md.j2"],
     )
     variables: dict[str, Annotated[VariableSpec, ScalarDefault()]] = Field(
+        max_length=200,
         default_factory=dict,
         json_schema_extra={"default": {}},
         description="The template's variables by name.",
@@ -324,12 +325,14 @@ class AgentSpec(Spec):
         examples=["You are a helpful assistant.", {"file": "prompts/analyst.md.j2"}],
     )
     skills: list[Annotated[SkillSpec, Shorthand("name")]] = Field(
+        max_length=100,
         default_factory=list,
         json_schema_extra={"default": []},
         description="Skills under skills/ that the agent can load.",
         examples=[["sql-style"]],
     )
     mcp_servers: dict[str, ServerSpec] = Field(
+        max_length=100,
         default_factory=dict,
         json_schema_extra={"default": {}},
         description="MCP servers by name: a-z, 0-9, hyphens and underscores.",

@@ -16,7 +16,7 @@ from retinue.compile.tree import Document, Node
 from retinue.diagnostics import Location, did_you_mean
 
 _BUNDLE_FILE = "databricks.yml"
-_NESTED = re.compile(r"\$\{([^}]*)\}")
+_NESTED = re.compile(r"\$\{([^{}$]*)\}")
 _MAX_NESTING = 8
 _MAX_INCLUDES = 200
 _TOLERANT = Dialect(lenient=True)

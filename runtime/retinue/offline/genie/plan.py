@@ -1,5 +1,6 @@
 """An `Ask` → SQL for DuckDB and Databricks alike, and a sentence that says what it answers."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -208,9 +209,9 @@ def _within(query: _Query, period: Period) -> str:
 
 def _from(query: _Query) -> list[str]:
     wanted: dict[str, None] = {}
-    used = [d.table for d in query.ask.dimensions] + [
-        f.choice.dimension.table for f in query.filters
-    ]
+    used = [d.table for d in query.ask.dimensions]
+    used += [f.choice.dimension.table for f in query.filters]
+    used += [name for metric in query.metrics for name in _mentioned(metric, query)]
     for target in used:
         wanted.update(dict.fromkeys(query.paths.get(target or query.base, ())))
     lines = [f"FROM {table(query.space, query.base)}"]
@@ -218,6 +219,12 @@ def _from(query: _Query) -> list[str]:
         here = query.paths[name][-2] if len(query.paths[name]) > 1 else query.base
         lines.append(f"JOIN {table(query.space, name)} ON {query.space.tables[here].joins[name]}")
     return lines
+
+
+def _mentioned(metric: Metric, query: _Query) -> Iterator[str]:
+    """The tables whose columns a figure is made of: not always its own alone."""
+    aliases = set(re.findall(r"\b(\w+)\.", metric.sql))
+    return (name for name in query.paths if query.space.tables[name].alias in aliases)
 
 
 def table(space: Space, name: str) -> str:

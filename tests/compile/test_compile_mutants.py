@@ -1,0 +1,54 @@
+"""Files like real ones, cut and spliced at random: diagnostics or agents, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from retinue.compile import CompileContext, compile_agents
+from retinue.project import Project
+
+HERE = Path(__file__).parent
+SEEDS = [path.read_bytes() for path in sorted(HERE.glob("*/*.yaml"))]
+SEEDS = [seed for seed in SEEDS if len(seed) < 3000]
+TOKENS = [
+    b"${", b"{{", b"{%", b"[", b"{", b": ", b"\n", b"- ", b"'", b'"', b"&a ", b"*a", b"!x ", b"|",
+    b"~", b"<<: ", b"\t", b"\xff", b"${env.A}", b"null", b"1e9", b"}}", b"%}",
+]  # fmt: skip
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> bytes:
+    data = bytearray(draw(st.sampled_from(SEEDS)))
+    for _ in range(draw(st.integers(1, 5))):
+        place = draw(st.integers(0, len(data)))
+        cut = draw(st.sampled_from([0, 0, 1, 5, 20]))
+        other = draw(st.sampled_from(SEEDS))
+        start = draw(st.integers(0, len(other)))
+        piece = draw(st.sampled_from([*TOKENS, b"", other[start : start + 40]]))
+        data[place : place + cut] = piece
+    return bytes(data)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("mutants")
+    shutil.copytree(HERE / "project", root, dirs_exist_ok=True)
+    (root / "agents").mkdir()
+    return root
+
+
+@given(data=mutants())
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_mutant_gives_an_agent_or_an_error(folder: Path, data: bytes) -> None:
+    (folder / "agents/mutant.yaml").write_bytes(data)
+    context = CompileContext(env={"TEAM": "Data"})
+    result = compile_agents(Project.at(folder), context=context)
+    failed = any(d.severity == "error" for d in result.diagnostics)
+    assert bool(result.agents) != failed
+    for diagnostic in result.diagnostics:
+        diagnostic.render().encode()

@@ -1,0 +1,73 @@
+"""The JSON Schema: complete for editors, and of one mind with the compiler."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from retinue.compile import agent_schema
+from retinue.compile.document import read_document
+from retinue.compile.report import Report
+
+HERE = Path(__file__).parent
+SCHEMA = agent_schema()
+
+
+def objects() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "agent", SCHEMA
+    yield from SCHEMA["$defs"].items()
+
+
+def fields() -> list[tuple[str, dict[str, Any]]]:
+    return [(f"{o}.{key}", s) for o, schema in objects() for key, s in schema["properties"].items()]
+
+
+def plain(path: Path) -> object:
+    document = read_document(path.name, path.read_bytes(), Report())
+    return document.root.plain() if document else None
+
+
+def test_it_is_a_valid_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["required"] == ["model", "instructions"]
+
+
+@pytest.mark.parametrize(("name", "schema"), fields())
+def test_every_key_has_a_description_and_an_example(name: str, schema: dict[str, Any]) -> None:
+    assert schema["description"].endswith("."), name
+    assert schema["examples"]
+    for example in schema["examples"]:
+        bare = {k: v for k, v in schema.items() if k not in ("default", "examples")}
+        Draft202012Validator({**bare, "$defs": SCHEMA["$defs"]}).validate(example)
+
+
+def test_no_object_takes_unknown_keys() -> None:
+    for name, schema in objects():
+        assert schema["additionalProperties"] is False, name
+
+
+def test_scalar_or_object_is_said_as_a_choice() -> None:
+    kinds = [kind.get("type") or kind["$ref"] for kind in SCHEMA["properties"]["model"]["anyOf"]]
+    assert kinds == ["string", "string", "#/$defs/ModelSpec"]
+
+
+@pytest.mark.parametrize("path", sorted((HERE / "good").glob("*.yaml")), ids=lambda p: p.stem)
+def test_what_compiles_is_valid(path: Path) -> None:
+    errors = [error.message for error in Draft202012Validator(SCHEMA).iter_errors(plain(path))]
+    assert errors == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ten-mistakes", "unknown-keys", "other-platforms", "other-platforms-servers",
+        "not-supported-yet", "wrong-types", "wrong-nested-types", "empty-values", "empty-texts",
+        "bad-version", "name-too-long", "model-with-blank", "missing-both", "extra-settings",
+        "list-at-root", "text-at-root",
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_form_is_invalid(name: str) -> None:
+    assert not Draft202012Validator(SCHEMA).is_valid(plain(HERE / "broken" / f"{name}.yaml"))
