@@ -93,6 +93,30 @@ async def test_a_server_that_is_down_costs_its_own_tools_only():
             assert isinstance([e async for e in run][-1], RunFinished)
 
 
+SLEEPER = ToolServer(
+    name="sleeper",
+    transport=Stdio(command=sys.executable, args=("-c", "import time; time.sleep(60)")),
+)
+
+
+async def test_a_slow_server_does_not_hold_up_the_others():
+    both = agent(mcp_servers=(SLEEPER, ADDER))
+    models = scripted(ScriptedModel())
+    async with Runtime([both], models=models, patience=2) as runtime:
+        assert [tool.name for tool in runtime.tools("tester")] == ["adder__add"]
+        assert "'sleeper' is not available: it is still starting" in runtime.system_prompt("tester")
+
+
+async def test_stopping_while_it_opens_leaves_no_process():
+    runtime = Runtime([agent(mcp_servers=(SLEEPER,))], models=scripted(ScriptedModel()))
+    opening = asyncio.create_task(runtime.__aenter__())
+    await asyncio.sleep(1)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert runtime.health()["tester"]["sleeper"]["state"] == "closed"
+
+
 async def test_an_unknown_agent_is_a_key_error():
     async with Runtime([agent()], models=scripted(ScriptedModel())) as runtime:
         with pytest.raises(KeyError):

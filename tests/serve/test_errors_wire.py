@@ -9,6 +9,7 @@ from retinue.errors import (
     MissingReferenceError,
     ModelError,
     ModelFault,
+    PromptError,
     RequestError,
     RunError,
     ToolError,
@@ -27,6 +28,12 @@ STATUSES = {
     "truncated": 502,
     "unavailable": 503,
 }
+
+
+def test_a_prompt_that_cannot_be_rendered_is_named():
+    told = answer(PromptError("prompts/p.md: 'x' is undefined"))
+    assert (told.status, told.code, told.unexpected) == (500, "prompt_failed", False)
+    assert "prompts/p.md" in told.message
 
 
 @pytest.mark.parametrize("kind", get_args(ModelFault))

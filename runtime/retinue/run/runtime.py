@@ -37,7 +37,8 @@ class Runtime:
     """Every model and tool server that the agents need, opened once: `async with Runtime(agents)`.
 
     Equal servers share a connection. A server that is down costs its own tools; the agents work
-    on, and it is tried again. `models` maps a provider to what opens its routes.
+    on, and it is tried again. `models` maps a provider to what opens its routes; `patience` is
+    how long opening waits for servers that are slow, in seconds: they go on in the background.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Runtime:
         *,
         models: Mapping[str, ModelFactory] = MODELS,
         lookup: Lookup | None = None,
+        patience: float = 20.0,
     ) -> None:
         self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
         self._models = models
+        self._patience = patience
         self._lookup = lookup or environment()
         self._connections: dict[ToolServer, Connection] = {}
-        self._warming: list[asyncio.Task[None]] = []
+        self._background: list[asyncio.Task[None]] = []
         self._ready = {name: self._prepare(agent) for name, agent in self.agents.items()}
 
     def _prepare(self, agent: Agent) -> _Ready:
@@ -69,7 +72,15 @@ class Runtime:
         return self._connections[server]
 
     async def __aenter__(self) -> Self:
-        await asyncio.gather(*(c.start() for c in self._connections.values()))
+        starting = [asyncio.create_task(c.start()) for c in self._connections.values()]
+        self._background += starting
+        try:
+            if starting:
+                await asyncio.wait(starting, timeout=self._patience)
+        except BaseException:
+            # Stopped while opening: nobody will come back to close it.
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
@@ -78,9 +89,12 @@ class Runtime:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._warming:
+        await self._close()
+
+    async def _close(self) -> None:
+        for task in self._background:
             task.cancel()
-        await asyncio.gather(*self._warming, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
         closing = [c.aclose() for c in self._connections.values()]
         closing += [ready.model.aclose() for ready in self._ready.values()]
         await asyncio.gather(*closing)
@@ -88,7 +102,7 @@ class Runtime:
     def warm(self) -> None:
         """Get the models ready in the background, so that the first run doesn't wait for it."""
         for ready in self._ready.values():
-            self._warming.append(asyncio.create_task(ready.model.warm()))
+            self._background.append(asyncio.create_task(ready.model.warm()))
 
     async def run(
         self,

@@ -91,10 +91,11 @@ class AgentToolbox:
 
     @property
     def notices(self) -> tuple[str, ...]:
+        missing = [c for c in self._connections if c.state != "up" and not _known_tools(c)]
         return tuple(
-            f"The tool server '{c.server.name}' is not available: {c.problem}."
-            for c in self._connections
-            if c.state in ("down", "closed")
+            f"The tool server '{c.server.name}' is not available: "
+            f"{c.problem or 'it is still starting'}."
+            for c in missing
         )
 
     async def call(self, call: ToolCall) -> ToolResult:
@@ -130,6 +131,11 @@ class AgentToolbox:
             shown = Tool(name, tool.description, tool.parameters)
             entries[name] = _Entry(shown, _caller(connection, tool.name), connection)
         return entries
+
+
+def _known_tools(connection: Connection) -> bool:
+    """Whether its tools are offered: a server that was just lost keeps them."""
+    return connection.state == "connecting" and bool(connection.tools)
 
 
 def exposed_names(tools: Sequence[tuple[str, str]]) -> list[str]:

@@ -16,6 +16,9 @@ from retinue.run.models import MODELS
 from retinue.run.runtime import Runtime
 from retinue.serve.app import app_for
 
+PATIENCE = 5.0
+"""Seconds that the start waits for tool servers; slower ones join when they are ready."""
+
 
 def create_app(
     project: Project | str | Path = ".",
@@ -44,5 +47,6 @@ def create_app(
     runtime = Runtime(
         [twin(agent) for agent in chosen] if offline else chosen,
         models={**MODELS, **OFFLINE_MODELS},
+        patience=PATIENCE,
     )
     return app_for(runtime, created=created)

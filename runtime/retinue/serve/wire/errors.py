@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from retinue.errors import ModelError, ModelFault, RequestError, RunError
+from retinue.errors import ModelError, ModelFault, PromptError, RequestError, RunError
 
 _INVALID = "invalid_request_error"
 _SERVER = "server_error"
@@ -63,6 +63,10 @@ def answer(error: BaseException) -> ErrorAnswer:
     if isinstance(error, RunError):
         return ErrorAnswer(
             status=504, type=_SERVER, message=str(error), code="run_timeout", headers=_NO_RETRY
+        )
+    if isinstance(error, PromptError):
+        return ErrorAnswer(
+            status=500, type=_SERVER, message=str(error), code="prompt_failed", headers=_NO_RETRY
         )
     return ErrorAnswer(
         status=500,
