@@ -9,6 +9,7 @@ RetinueError
 ├── RequestError          the caller's request is wrong; names the parameter
 ├── ModelError            the model's side failed; `kind` says how
 ├── ToolError             a tool failed; the text goes to the model, and the run goes on
+├── NotReadyError         an agent can't run now: a tool server it requires is down
 ├── RunError              the run itself had to stop (deadline)
 ├── LinkError             a tool server is lost (retinue.run.mcp, becomes a ToolError there)
 └── ServeError            the server can't listen or start (retinue.serve.server)
@@ -85,6 +86,10 @@ class ModelError(RetinueError):
 
 class ToolError(RetinueError):
     """A tool call failed; the message is written for the model, which may try otherwise."""
+
+
+class NotReadyError(RetinueError):
+    """The agent can't run now, and may later: a tool server that it requires is down."""
 
 
 class RunError(RetinueError):

@@ -39,14 +39,6 @@ class Project:
     def dotenv(self) -> Path:
         return self.root / ".env"
 
-    @property
-    def databricks_yml(self) -> Path:
-        return self.root / "databricks.yml"
-
-    @property
-    def prompts(self) -> Path:
-        return self.root / "prompts"
-
     def agent_files(self) -> tuple[Path, ...]:
         """Every agent file, sorted by name."""
         folder = self.root / "agents"

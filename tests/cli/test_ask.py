@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 QUESTION = "Which three franchises sold most in May 2024?"
 
 
@@ -54,7 +56,8 @@ def test_without_offline_the_missing_key_is_named(retinue):
     assert "Traceback" not in done.stderr
 
 
-def test_interrupting_exits_with_130_and_leaves_no_process(shipped):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_being_stopped_exits_with_130_and_leaves_no_process(shipped, number):
     process = subprocess.Popen(
         [sys.executable, "-m", "retinue", "chat", "genie-analyst", "--offline"],
         cwd=shipped,
@@ -65,8 +68,7 @@ def test_interrupting_exits_with_130_and_leaves_no_process(shipped):
     )
     try:
         assert process.stdout.read(2) == b"> "
-        os.kill(process.pid, signal.SIGINT)
-        process.stdin.close()
+        os.kill(process.pid, number)
         assert process.wait(timeout=15) == 130
         deadline = time.monotonic() + 5
         while _session_lives(process.pid) and time.monotonic() < deadline:
@@ -75,8 +77,8 @@ def test_interrupting_exits_with_130_and_leaves_no_process(shipped):
     finally:
         if process.poll() is None:
             process.kill()
-        process.stdout.close()
-        process.stderr.close()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
 
 
 def _session_lives(session: int) -> bool:

@@ -3,10 +3,12 @@
 import asyncio
 import sys
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
 from retinue.agent import Http, Route, Stdio, ToolServer
+from retinue.errors import NotReadyError
 from retinue.run.events import RunFinished, ToolFinished
 from retinue.run.messages import Message
 from retinue.run.runtime import Runtime
@@ -90,6 +92,15 @@ async def test_a_server_that_is_down_costs_its_own_tools_only():
         assert "'gone' is not available" in runtime.system_prompt("tester")
         assert runtime.health()["tester"]["gone"]["state"] == "down"
         async with aclosing(runtime.run("tester", HELLO)) as run:
+            assert isinstance([e async for e in run][-1], RunFinished)
+
+
+async def test_an_agent_does_not_run_without_a_server_it_requires():
+    needy = agent(mcp_servers=(replace(GONE, required=True), ADDER))
+    async with Runtime([needy, agent("free")], models=scripted(ScriptedModel())) as runtime:
+        with pytest.raises(NotReadyError, match="'gone'"):
+            await anext(runtime.run("tester", HELLO))
+        async with aclosing(runtime.run("free", HELLO)) as run:
             assert isinstance([e async for e in run][-1], RunFinished)
 
 

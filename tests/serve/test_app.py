@@ -93,6 +93,7 @@ def test_a_wrong_method(http, method, path, allowed):
     response = http.request(method, path)
     assert error_of(response, 405)["code"] == "method_not_allowed"
     assert response.headers["allow"] == allowed
+    assert f"takes {allowed}, not" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("fields", [w[0] for w in WRONG[:6]], ids=[w[1] for w in WRONG[:6]])

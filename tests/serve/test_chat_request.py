@@ -193,6 +193,11 @@ WRONG = [
         "does not name an open tool call",
     ),
     (
+        {"messages": [{"role": "assistant", "tool_calls": [CALL, CALL]}]},
+        "messages[0].tool_calls[1].id",
+        "stands there twice",
+    ),
+    (
         {"messages": [{"role": "assistant", "tool_calls": [CALL]}]},
         "messages[0]",
         "leaves a tool call without an answer",

@@ -9,6 +9,7 @@ from retinue.errors import (
     MissingReferenceError,
     ModelError,
     ModelFault,
+    NotReadyError,
     PromptError,
     RequestError,
     RunError,
@@ -34,6 +35,11 @@ def test_a_prompt_that_cannot_be_rendered_is_named():
     told = answer(PromptError("prompts/p.md: 'x' is undefined"))
     assert (told.status, told.code, told.unexpected) == (500, "prompt_failed", False)
     assert "prompts/p.md" in told.message
+
+
+def test_an_agent_that_is_not_ready_may_be_asked_again():
+    told = answer(NotReadyError("sales needs the tool server 'x': it is down"))
+    assert (told.status, told.code, told.headers["retry-after"]) == (503, "agent_not_ready", "5")
 
 
 @pytest.mark.parametrize("kind", get_args(ModelFault))

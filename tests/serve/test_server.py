@@ -1,15 +1,19 @@
 """Sockets, ports and processes."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
+from serving import QUESTION, LoopRuntime, running
 
 from retinue.serve.server import ServeError, listen
+from retinue.testing import ScriptedModel, says
 
 PROGRAM = """
 import os
@@ -93,6 +97,8 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path, workers):
     finally:
         process.send_signal(signal.SIGINT)
         _, log = process.communicate(timeout=20)
+    assert process.returncode in (-signal.SIGINT, 130, 1)
+    assert "KeyboardInterrupt" in log
     assert "INFO retinue.access method=GET path=/health status=200" in log
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/health", trust_env=False)
@@ -106,3 +112,24 @@ def test_an_app_that_does_not_start_is_an_error(tmp_path, workers):
     assert process.returncode == 1
     assert "no luck today" in log
     assert "ServeError: the server did not start" in log
+
+
+@pytest.mark.parametrize("split", [None, 40])
+def test_an_offer_to_upgrade_is_ignored_and_the_body_kept(split):
+    body = json.dumps({"messages": QUESTION}).encode()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        "connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode()
+    with running(LoopRuntime(ScriptedModel(says("kept")))) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            for _ in range(2):
+                connection.sendall(head + body[:split])
+                if split:
+                    time.sleep(0.05)
+                    connection.sendall(body[split:])
+                answer = connection.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 200")
+                assert b'"content":"kept"' in answer

@@ -49,14 +49,15 @@ command.__name__ = "ask"
 
 async def _ask(agent: Agent, question: str, offline: bool, output: Output) -> None:
     # Off the start-up path: these bring in mcp.
+    from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript, as_json  # noqa: PLC0415
-    from retinue.cli.live import OFFLINE_BANNER, offline_gaps, runtime_for  # noqa: PLC0415
     from retinue.run.messages import Message  # noqa: PLC0415
 
     if offline:
-        for line in (OFFLINE_BANNER, *offline_gaps([agent])):
+        for line in (live.OFFLINE_BANNER, *live.offline_gaps([agent])):
             typer.echo(line, err=True)
-    async with runtime_for([agent], offline=offline) as runtime:
+    live.stop_like_interrupted()
+    async with live.runtime_for([agent], offline=offline) as runtime:
         runtime.warm()
         events = runtime.run(agent.name, [Message("user", question)])
         if output is Output.JSON:

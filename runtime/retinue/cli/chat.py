@@ -48,18 +48,19 @@ def command(
     chosen = compiled.with_model(model, model_settings(temperature, max_tokens))
 
     # Off the start-up path: these bring in mcp.
+    from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript  # noqa: PLC0415
-    from retinue.cli.live import OFFLINE_BANNER, offline_gaps, runtime_for  # noqa: PLC0415
 
-    for line in (OFFLINE_BANNER, *offline_gaps([chosen])) if offline else ():
+    for line in (live.OFFLINE_BANNER, *live.offline_gaps([chosen])) if offline else ():
         typer.echo(line, err=True)
     typer.echo(f"{chosen.name}. {HELP}", err=True)
     with suppress(ImportError):
         importlib.import_module("readline")  # gives `input` line editing and history
     # The loop runs only while there is something to wait for but the keyboard: so the prompt has
     # line editing, and Ctrl-C leaves it at once.
+    live.stop_like_interrupted()
     with asyncio.Runner() as loop:
-        runtime = loop.run(runtime_for([chosen], offline=offline).__aenter__())
+        runtime = loop.run(live.runtime_for([chosen], offline=offline).__aenter__())
         try:
             _converse(loop, runtime, chosen.name, Transcript())
         finally:

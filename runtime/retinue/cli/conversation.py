@@ -23,26 +23,22 @@ _LONGEST_STEP = 160
 class Transcript:
     """Shows a run as it goes. On a terminal the answer is rendered Markdown; else plain text."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self) -> None:
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(stderr=True, highlight=False, style="dim", soft_wrap=True)
-        self._quiet = quiet
 
     async def show(self, events: AsyncGenerator[Event, None]) -> RunFinished:
         """Show every event; the last one is returned."""
-        if self._quiet or not self._out.is_terminal:
-            return await self._plain(events)
-        return await self._rendered(events)
+        return await (self._rendered if self._out.is_terminal else self._plain)(events)
 
     async def _plain(self, events: AsyncGenerator[Event, None]) -> RunFinished:
         async with aclosing(events):
             async for event in events:
-                if isinstance(event, TextDelta) and not self._quiet:
+                if isinstance(event, TextDelta):
                     self._out.file.write(event.text)
                     self._out.file.flush()
                 elif isinstance(event, RunFinished):
-                    if not self._quiet:
-                        self._out.file.write("\n")
+                    self._out.file.write("\n")
                     return event
                 self._step(event)
         raise AssertionError("a run ends with RunFinished")
@@ -94,9 +90,15 @@ def _step_json(event: ToolFinished) -> dict[str, Any]:
     }
 
 
+def _answer(event: RunFinished) -> str:
+    """What the model said last; a run that a limit stopped may end with a tool's result."""
+    said = (m.content for m in reversed(event.messages) if m.role == "assistant" and m.content)
+    return next(said, "")
+
+
 def _run_json(event: RunFinished, steps: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "answer": event.messages[-1].content,
+        "answer": _answer(event),
         "steps": steps,
         "finish_reason": event.reason,
         "cause": event.cause,

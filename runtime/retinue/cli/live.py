@@ -1,5 +1,6 @@
 """Compiled agents and the options of a verb → an open runtime. Imported only by verbs that run."""
 
+import signal
 from collections.abc import Iterable, Sequence
 
 from retinue.agent import Agent
@@ -13,6 +14,13 @@ from retinue.run.runtime import Runtime
 OFFLINE_BANNER = (
     "OFFLINE: no language model and no workspace. A deterministic stand-in answers from local data."
 )
+
+
+def stop_like_interrupted() -> None:
+    """Let SIGTERM and SIGHUP end a verb as Ctrl-C does: tool servers are stopped, not orphaned."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def runtime_for(agents: Iterable[Agent], *, offline: bool) -> Runtime:

@@ -51,10 +51,11 @@ command.__name__ = "show"
 
 async def _view(agent: Agent, online: bool) -> dict[str, Any]:
     # Off the start-up path: these bring in mcp.
-    from retinue.cli.live import runtime_for  # noqa: PLC0415
+    from retinue.cli import live  # noqa: PLC0415
     from retinue.run.prompt import sample_caller  # noqa: PLC0415
 
-    async with runtime_for([agent], offline=not online) as runtime:
+    live.stop_like_interrupted()
+    async with live.runtime_for([agent], offline=not online) as runtime:
         health: Any = runtime.health()[agent.name]
         return {
             "name": agent.name,

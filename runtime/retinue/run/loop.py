@@ -204,6 +204,8 @@ async def _before(
             finally:
                 alarm.task = None
             if alarm.rang:
+                while task.cancelling() > before:
+                    task.uncancel()
                 raise _too_late(limits)
             yield event
     finally:

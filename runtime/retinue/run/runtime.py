@@ -8,6 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from retinue.agent import Agent, JsonValue, ToolServer
+from retinue.errors import NotReadyError
 from retinue.run.events import Event
 from retinue.run.loop import run
 from retinue.run.mcp import Connection
@@ -115,9 +116,11 @@ class Runtime:
         """The events of one run of the agent `name`; `settings` go over the route's own.
 
         Raises KeyError for an unknown name, RequestError when the request lacks what the prompt
-        requires, and what `retinue.run.loop.run` raises. Close it (`aclosing`) to stop the run.
+        requires, NotReadyError when a required tool server is down, and what
+        `retinue.run.loop.run` raises. Close it (`aclosing`) to stop the run.
         """
         ready = self._ready[name]
+        self._require(ready.agent)
         system = self.system_prompt(name, caller)
         events = run(
             (Message("system", system), *conversation) if system else conversation,
@@ -129,6 +132,13 @@ class Runtime:
         async with aclosing(events):
             async for event in events:
                 yield event
+
+    def _require(self, agent: Agent) -> None:
+        for server in agent.mcp_servers:
+            connection = self._connections[server]
+            if server.required and connection.state != "up" and not connection.tools:
+                why = connection.problem or "it is still starting"
+                raise NotReadyError(f"{agent.name} needs the tool server '{server.name}': {why}")
 
     def system_prompt(self, name: str, caller: Caller | None = None) -> str:
         """The system prompt as a run by `caller` would send it now."""

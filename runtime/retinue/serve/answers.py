@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -26,11 +27,13 @@ class Pace:
     """How long a stream may be silent, in seconds.
 
     `hold` is how long the head waits for the first frame, so that an early failure still gets a
-    status of its own; `heartbeat` how long after a frame a comment is sent.
+    status of its own; `heartbeat` how long after a frame a comment is sent; `stall` how long a
+    caller may take nothing of what is sent before it counts as gone.
     """
 
     hold: float = 10.0
     heartbeat: float = 10.0
+    stall: float = 30.0
 
 
 async def send_json(
@@ -51,8 +54,9 @@ async def send_error(send: Send, error: ErrorAnswer) -> None:
 class EventStream:
     """A response of server-sent events: `async with EventStream(send, pace) as stream`.
 
-    Comments go out while there is nothing to say. The response is completed by `end`, outside of
-    the context.
+    Comments go out while there is nothing to say. A caller who stays connected but reads nothing
+    would hold the run for ever: the task inside the context is cancelled, and `stalled` tells.
+    The response is completed by `end`, outside of the context.
     """
 
     def __init__(self, send: Send, pace: Pace) -> None:
@@ -62,8 +66,10 @@ class EventStream:
         self._due = self._now() + pace.hold
         self._turn = asyncio.Lock()
         self.opened = False
+        self.stalled = False
 
     async def __aenter__(self) -> Self:
+        self._task = asyncio.current_task()
         self._beating = asyncio.create_task(self._beat())
         return self
 
@@ -83,9 +89,12 @@ class EventStream:
                 await self._open()
             await self._send({"type": "http.response.body", "body": frames, "more_body": True})
 
-    async def end(self) -> None:
-        """Complete the response."""
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def end(self, frames: bytes = b"") -> None:
+        """Complete the response, with what is left to say."""
+        last = {"type": "http.response.body", "body": frames, "more_body": False}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.stall):
+                await self._send(last)
 
     async def _open(self) -> None:
         head = {"type": "http.response.start", "status": 200, "headers": _EVENT_STREAM.copy()}
@@ -93,10 +102,29 @@ class EventStream:
         self.opened = True
 
     async def _beat(self) -> None:
-        while True:
+        while not self.stalled:
             await asyncio.sleep(self._due - self._now())
-            if self._now() >= self._due:
+            if self._now() < self._due:
+                continue
+            self.stalled = not (
+                await self._moves() if self._turn.locked() else await self._heartbeat()
+            )
+        if self._task:
+            self._task.cancel()
+
+    async def _moves(self) -> bool:
+        """Whether the write under way ends, or another one has begun, before it is too late."""
+        due = self._due
+        await asyncio.sleep(self._pace.stall - self._pace.heartbeat)
+        return due != self._due or not self._turn.locked()
+
+    async def _heartbeat(self) -> bool:
+        try:
+            async with asyncio.timeout(self._pace.stall):
                 await self.write(_HEARTBEAT)
+        except TimeoutError:
+            return False
+        return True
 
 
 class HangUp:

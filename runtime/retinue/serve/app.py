@@ -161,6 +161,6 @@ def _error_response(request: Request, error: Exception) -> Response:
 
 def _told(request: Request, error: Exception) -> ErrorAnswer:
     if isinstance(error, HTTPException):
-        path = request.url.path
-        return http_error(error.status_code, request.method, path, error.headers or {})
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        return http_error(error.status_code, request.method, request.url.path, headers)
     return answer(error)

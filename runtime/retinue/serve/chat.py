@@ -44,9 +44,9 @@ class ChatCompletions:
         except HungUpError:
             record.status = HUNG_UP
         except asyncio.CancelledError:
-            # Cancelled by the caller's going away, or by a server that stops: each is answered
-            # here, and with that the request is over.
-            if hang_up.noticed:
+            # Cancelled by the caller's going away or not reading, or by a server that stops: each
+            # is answered here, and with that the request is over.
+            if hang_up.noticed or stream.stalled:
                 record.status = HUNG_UP
             else:
                 await _fail(STOPPING, record, stream, send)
@@ -114,7 +114,6 @@ def _told(error: Exception, record: RequestRecord) -> ErrorAnswer:
 async def _fail(error: ErrorAnswer, record: RequestRecord, stream: EventStream, send: Send) -> None:
     record.fault = error.code or error.type
     if stream.opened:
-        await stream.write(failure(error.object))
-        await stream.end()
+        await stream.end(failure(error.object))
     else:
         await send_error(send, error)

@@ -9,7 +9,9 @@ from retinue.serve.wire.chat_request import ChatCompletionRequest
 _COMPONENTS = "#/components/schemas/"
 _STATUSES = {
     "400": "The request is wrong; `param` names the field.",
+    "403": "The request comes from a page of another site.",
     "404": "No agent has that name.",
+    "408": "The body did not arrive in time.",
     "413": "The body is too large.",
     "415": "The body isn't application/json.",
     "429": "The model's provider limits the rate; see `retry-after`.",

@@ -1,12 +1,15 @@
 """An ASGI app and an address → a running server."""
 
+import asyncio
 import errno
 import logging
 import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -111,6 +114,8 @@ def serve(
     if workers > 1:
         group = _Workers(config, listener, on_ready)
         group.run()
+        if group.interrupted:
+            raise KeyboardInterrupt
         failed = any(process.exitcode == STARTUP_FAILURE for process in group.processes)
     else:
         failed = _failed(Server(config, listener, on_ready), listener)
@@ -134,6 +139,7 @@ def server_config(app: ASGIApp | str, *, workers: int = 1, log_level: str) -> uv
         factory=isinstance(app, str),
         workers=workers,
         lifespan="on",
+        http=_http(),
         ws="none",
         access_log=False,
         server_header=False,
@@ -144,6 +150,14 @@ def server_config(app: ASGIApp | str, *, workers: int = 1, log_level: str) -> uv
         timeout_graceful_shutdown=GRACE,
         log_config=logging_config(log_level),
     )
+
+
+def _http() -> type[asyncio.Protocol] | Literal["auto"]:
+    """Our own protocol where httptools is installed, which it isn't everywhere."""
+    if find_spec("httptools") is None:
+        return "auto"
+    protocol: type[asyncio.Protocol] = import_module("retinue.serve.protocol").Protocol
+    return protocol
 
 
 class Server(uvicorn.Server):
@@ -174,6 +188,11 @@ class _Workers(Multiprocess):
         super().__init__(config, [listener.socket])
         self._listener = listener
         self._on_ready = on_ready
+        self.interrupted = False
+
+    def handle_int(self) -> None:
+        self.interrupted = True
+        super().handle_int()
 
     def init_processes(self) -> None:
         super().init_processes()

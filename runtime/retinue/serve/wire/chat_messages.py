@@ -76,10 +76,19 @@ def conversation(given: Sequence[ChatMessage]) -> tuple[Message, ...]:
             raise invalid(f"messages[{index}].role", "must be 'tool': a tool call has no answer")
         messages.append(_message(message, index))
         if message.role == "assistant":
-            open_calls = {call.id for call in message.tool_calls or ()}
+            open_calls = _ids(message, index)
     if open_calls:
         raise invalid(f"messages[{len(given) - 1}]", "leaves a tool call without an answer")
     return tuple(messages)
+
+
+def _ids(message: ChatMessage, index: int) -> set[str]:
+    ids: set[str] = set()
+    for n, call in enumerate(message.tool_calls or ()):
+        if call.id in ids:
+            raise invalid(f"messages[{index}].tool_calls[{n}].id", "stands there twice")
+        ids.add(call.id)
+    return ids
 
 
 def _answer(message: ChatMessage, index: int, open_calls: set[str]) -> None:

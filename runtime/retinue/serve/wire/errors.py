@@ -8,7 +8,14 @@ from typing import Any
 
 import orjson
 
-from retinue.errors import ModelError, ModelFault, PromptError, RequestError, RunError
+from retinue.errors import (
+    ModelError,
+    ModelFault,
+    NotReadyError,
+    PromptError,
+    RequestError,
+    RunError,
+)
 
 _INVALID = "invalid_request_error"
 _SERVER = "server_error"
@@ -63,6 +70,14 @@ def answer(error: BaseException) -> ErrorAnswer:
     if isinstance(error, RunError):
         return ErrorAnswer(
             status=504, type=_SERVER, message=str(error), code="run_timeout", headers=_NO_RETRY
+        )
+    if isinstance(error, NotReadyError):
+        return ErrorAnswer(
+            status=503,
+            type=_SERVER,
+            message=str(error),
+            code="agent_not_ready",
+            headers={"retry-after": "5"},
         )
     if isinstance(error, PromptError):
         return ErrorAnswer(
