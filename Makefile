@@ -5,6 +5,8 @@ PYTHON ?=
 PORT ?= 8000
 AGENT ?= genie-analyst
 Q ?= Which three franchises sold most in May 2024?
+# As a variable of the shell's, so that nothing in a question is taken for a command.
+export Q
 
 BIN := .venv/bin
 UV := $(BIN)/uv
@@ -25,7 +27,7 @@ serve: $(RUN_READY) ## serve genie-analyst offline (PORT=8000, AGENT=genie-analy
 	@exec $(BIN)/retinue serve $(AGENT) --offline --port $(PORT)
 
 ask: $(RUN_READY) ## ask one question offline (Q="...", AGENT=genie-analyst)
-	@exec $(BIN)/retinue ask $(AGENT) --offline "$(subst ",\",$(Q))"
+	@exec $(BIN)/retinue ask $(AGENT) --offline "$$Q"
 
 chat: $(RUN_READY) ## talk with the agent offline
 	@exec $(BIN)/retinue chat $(AGENT) --offline
@@ -55,7 +57,7 @@ generated: $(DEV_READY)
 	  || { echo "schema/agent.schema.json is stale: run make generate"; exit 1; }
 
 generate: $(DEV_READY) ## rewrite generated files
-	$(BIN)/retinue schema > schema/agent.schema.json
+	$(BIN)/retinue schema > .venv/schema && mv .venv/schema schema/agent.schema.json
 
 bench: $(DEV_READY) ## measure the server against a bare one, as ratios
 	$(BIN)/python benchmarks/serve.py

@@ -49,6 +49,25 @@ def test_show_renders_the_prompt_and_lists_the_final_tools(retinue, shipped):
     assert len(shown["digest"]) == 16
 
 
+def test_metadata_fills_prompt_variables(retinue, project):
+    (project / "agents" / "helper.yaml").write_text(
+        "model: openai/x\ninstructions:\n  text: 'Town: {{ town }}'\n"
+        "  variables: {town: {source: request.metadata.town}}\n"
+    )
+    assert "request.metadata.town" in retinue("ask", "helper", "hi", "--offline").stderr
+    done = retinue("ask", "helper", "hi", "--offline", "--metadata", "town=Ulm")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_longest_answer_holds_offline_too(retinue):
+    done = retinue("ask", "helper", "hi", "--offline", "-m", "5", "-o", "json")
+    assert json.loads(done.stdout)["finish_reason"] == "length"
+
+
+def test_an_empty_question_is_a_usage_mistake(retinue):
+    assert retinue("ask", "helper", " ", "--offline").returncode == 2
+
+
 def test_without_offline_the_missing_key_is_named(retinue):
     done = retinue("ask", "helper", "hello")
     assert done.returncode == 1

@@ -71,6 +71,23 @@ def test_dotenv_is_read_and_never_overrides(retinue, project):
     assert shown["model"]["id"] == "openai/from-env"
 
 
+def test_a_dotenv_that_cannot_be_read_is_named(retinue, project):
+    (project / ".env").write_bytes("KEY=value\n".encode("utf-16"))
+    done = retinue("validate")
+    assert (done.returncode, done.stderr) == (2, "error: .env is not UTF-8: save it as UTF-8\n")
+    (project / ".env").write_text("GOOD=1\nthis is not a setting\n")
+    done = retinue("validate")
+    assert done.returncode == 2
+    assert ".env:2: " in done.stderr
+
+
+def test_a_project_without_agents_is_told(retinue, project):
+    (project / "agents" / "helper.yaml").unlink()
+    done = retinue("validate")
+    assert done.returncode == 2
+    assert "agents/NAME.yaml" in done.stderr
+
+
 def test_the_shipped_agents_are_valid(retinue, shipped):
     done = retinue("validate", cwd=shipped)
     assert (done.returncode, done.stderr) == (0, "")

@@ -40,11 +40,11 @@ def test_other_servers_stay_as_they_are() -> None:
     assert missing_twins(agent(mcp_servers=others)) == ()
 
 
-def test_the_route_is_replaced_without_its_settings_and_the_agent_kept() -> None:
+def test_the_route_is_replaced_but_not_its_settings_and_the_agent_kept() -> None:
     route = Route(model="databricks/x", settings={"temperature": 0.5}, api_key="k")
     before = agent(model=route)
     after = twin(before)
-    assert after.model == Route(model=OFFLINE_MODEL)
+    assert after.model == Route(model=OFFLINE_MODEL, settings={"temperature": 0.5})
     assert before.model is route
     assert (after.name, after.instructions) == (before.name, before.instructions)
 

@@ -9,6 +9,7 @@ from retinue.agent import Agent
 from retinue.cli.options import (
     AgentArgument,
     MaxTokensOption,
+    MetadataOption,
     ModelOption,
     OfflineOption,
     Output,
@@ -20,6 +21,7 @@ from retinue.cli.options import (
     checked,
     compile_project,
     model_settings,
+    named_values,
     open_project,
 )
 
@@ -35,23 +37,30 @@ def command(
     project: ProjectOption = None,
     variables: VariableOption = None,
     target: TargetOption = None,
+    metadata: MetadataOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Ask an agent one question. The answer goes to stdout, its steps to stderr."""
     opened = open_project(ctx, project)
     (compiled,) = checked(compile_project(opened, [agent], variables, target))
     chosen = compiled.with_model(model, model_settings(temperature, max_tokens))
-    asyncio.run(_ask(chosen, question, offline, output))
+    if not question.strip():
+        raise typer.BadParameter("the question is empty", param_hint="QUESTION")
+    given = named_values(metadata, "--metadata")
+    asyncio.run(_ask(chosen, question, given, offline, output))
 
 
 command.__name__ = "ask"
 
 
-async def _ask(agent: Agent, question: str, offline: bool, output: Output) -> None:
+async def _ask(
+    agent: Agent, question: str, metadata: dict[str, str], offline: bool, output: Output
+) -> None:
     # Off the start-up path: these bring in mcp.
     from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript, as_json  # noqa: PLC0415
     from retinue.run.messages import Message  # noqa: PLC0415
+    from retinue.run.prompt import Caller  # noqa: PLC0415
 
     if offline:
         for line in (live.OFFLINE_BANNER, *live.offline_gaps([agent])):
@@ -59,7 +68,9 @@ async def _ask(agent: Agent, question: str, offline: bool, output: Output) -> No
     live.stop_like_interrupted()
     async with live.runtime_for([agent], offline=offline) as runtime:
         runtime.warm()
-        events = runtime.run(agent.name, [Message("user", question)])
+        events = runtime.run(
+            agent.name, [Message("user", question)], caller=Caller(metadata=metadata)
+        )
         if output is Output.JSON:
             typer.echo(await as_json(events))
         else:

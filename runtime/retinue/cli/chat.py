@@ -2,7 +2,9 @@
 
 import asyncio
 import importlib
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from retinue.cli.options import (
     AgentArgument,
     MaxTokensOption,
+    MetadataOption,
     ModelOption,
     OfflineOption,
     ProjectOption,
@@ -19,6 +22,7 @@ from retinue.cli.options import (
     checked,
     compile_project,
     model_settings,
+    named_values,
     open_project,
 )
 from retinue.errors import RetinueError
@@ -26,9 +30,9 @@ from retinue.run.messages import Message
 
 if TYPE_CHECKING:
     from retinue.cli.conversation import Transcript
-    from retinue.run.runtime import Runtime
+    from retinue.run.events import Event
 
-HELP = "/clear forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
+HELP = "/clear forgets the conversation, Ctrl-C stops an answer, /exit or Ctrl-D leaves."
 
 
 def command(
@@ -41,6 +45,7 @@ def command(
     project: ProjectOption = None,
     variables: VariableOption = None,
     target: TargetOption = None,
+    metadata: MetadataOption = None,
 ) -> None:
     """Talk with an agent; it remembers the conversation until you leave."""
     opened = open_project(ctx, project)
@@ -50,10 +55,12 @@ def command(
     # Off the start-up path: these bring in mcp.
     from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript  # noqa: PLC0415
+    from retinue.run.prompt import Caller  # noqa: PLC0415
 
     for line in (live.OFFLINE_BANNER, *live.offline_gaps([chosen])) if offline else ():
         typer.echo(line, err=True)
     typer.echo(f"{chosen.name}. {HELP}", err=True)
+    caller = Caller(metadata=named_values(metadata, "--metadata"))
     with suppress(ImportError):
         importlib.import_module("readline")  # gives `input` line editing and history
     # The loop runs only while there is something to wait for but the keyboard: so the prompt has
@@ -62,7 +69,7 @@ def command(
     with asyncio.Runner() as loop:
         runtime = loop.run(live.runtime_for([chosen], offline=offline).__aenter__())
         try:
-            _converse(loop, runtime, chosen.name, Transcript())
+            _converse(loop, partial(runtime.run, chosen.name, caller=caller), Transcript())
         finally:
             loop.run(runtime.__aexit__(None, None, None))
 
@@ -71,18 +78,21 @@ command.__name__ = "chat"
 
 
 def _converse(
-    loop: asyncio.Runner, runtime: "Runtime", agent: str, transcript: "Transcript"
+    loop: asyncio.Runner,
+    run: "Callable[[tuple[Message, ...]], AsyncGenerator[Event, None]]",
+    transcript: "Transcript",
 ) -> None:
     history: tuple[Message, ...] = ()
     while (line := _read()) != "/exit":
         if line == "/clear":
             history = ()
+            typer.echo("forgotten", err=True)
         elif line.startswith("/"):
-            typer.echo(HELP, err=True)
+            typer.echo(f"there is no {line.split()[0]}. {HELP}", err=True)
         elif line:
             conversation = (*history, Message("user", line))
             try:
-                end = loop.run(transcript.show(runtime.run(agent, conversation)))
+                end = loop.run(transcript.show(run(conversation)))
                 history = (*conversation, *end.messages)
             except RetinueError as error:
                 typer.echo(f"error: {error}", err=True)
@@ -91,8 +101,9 @@ def _converse(
 
 
 def _read() -> str:
-    """The next line; the end of the input reads as `/exit`."""
+    """The next line; the end of the input, and a bare `exit`, read as `/exit`."""
     try:
-        return input("> ").strip()
+        line = input("> ").strip()
     except EOFError:
         return "/exit"
+    return "/exit" if line in ("exit", "quit", "/quit") else line

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterable, Sequence
+from types import FrameType
 
 from retinue.agent import Agent
 from retinue.diagnostics import CompileError
@@ -20,7 +21,14 @@ def stop_like_interrupted() -> None:
     """Let SIGTERM and SIGHUP end a verb as Ctrl-C does: tool servers are stopped, not orphaned."""
     for name in ("SIGTERM", "SIGHUP"):
         if number := getattr(signal, name, None):
-            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    # Called, not raised anew: a signal raised inside a handler may wait for the next one.
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
 
 
 def runtime_for(agents: Iterable[Agent], *, offline: bool) -> Runtime:

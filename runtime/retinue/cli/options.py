@@ -2,11 +2,13 @@
 
 import os
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from retinue.agent import Agent, JsonValue
 from retinue.compile import Compilation, CompileContext, compile_agents
@@ -27,9 +29,13 @@ ProjectOption = Annotated[
         "-C", "--project", metavar="DIR", help="The project's folder (default: the nearest above)."
     ),
 ]
+MetadataOption = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", metavar="NAME=VALUE", help="For prompt variables; repeatable."),
+]
 AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="An agent's name.")]
 AgentsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[AGENT]...", help="Agents' names (default: all).")
+    list[str] | None, typer.Argument(metavar="AGENT", help="Agents' names (default: all).")
 ]
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
 OfflineOption = Annotated[
@@ -69,10 +75,23 @@ def open_project(ctx: typer.Context, folder: Path | None) -> Project:
     chosen = folder or ctx.obj
     project = Project.at(chosen) if chosen else Project.find()
     if project.dotenv.is_file():
-        for name, value in dotenv_values(project.dotenv).items():
-            if value is not None:
-                os.environ.setdefault(name, value)
+        for name, value in _dotenv(project.dotenv).items():
+            os.environ.setdefault(name, value)
     return project
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """What a `.env` sets. Raises ProjectError for a line that sets nothing."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProjectError(".env is not UTF-8: save it as UTF-8") from None
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            line = binding.original.line
+            raise ProjectError(f".env:{line}: this is not NAME=VALUE; quote values with spaces")
+    found = dotenv_values(stream=StringIO(text))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def compile_project(
@@ -82,7 +101,7 @@ def compile_project(
     target: str | None = None,
 ) -> Compilation:
     """Compile the named agents, or all, with this process's environment."""
-    context = CompileContext(env=os.environ, variables=bundle_variables(variables), target=target)
+    context = CompileContext(env=os.environ, variables=named_values(variables), target=target)
     return compile_agents(project, names or None, context)
 
 
@@ -102,12 +121,12 @@ def model_settings(temperature: float | None, max_tokens: int | None) -> dict[st
     return {name: value for name, value in given.items() if value is not None}
 
 
-def bundle_variables(words: list[str] | None) -> dict[str, str]:
-    """`NAME=VALUE` words as a mapping. Raises typer.BadParameter."""
+def named_values(words: list[str] | None, option: str = "--var") -> dict[str, str]:
+    """`NAME=VALUE` words as a mapping. Raises typer.BadParameter, which names the option."""
     pairs = {}
     for word in words or ():
         name, equals, value = word.partition("=")
         if not (name and equals):
-            raise typer.BadParameter(f"'{word}' is not NAME=VALUE", param_hint="--var")
+            raise typer.BadParameter(f"'{word}' is not NAME=VALUE", param_hint=option)
         pairs[name] = value
     return pairs

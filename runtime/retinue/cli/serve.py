@@ -15,10 +15,10 @@ from retinue.cli.options import (
     TargetOption,
     TemperatureOption,
     VariableOption,
-    bundle_variables,
     checked,
     compile_project,
     model_settings,
+    named_values,
     open_project,
 )
 
@@ -57,7 +57,7 @@ def command(
         "project": str(opened.root),
         "agents": [agent.name for agent in compiled],
         "offline": offline,
-        "variables": bundle_variables(variables),
+        "variables": named_values(variables),
         "target": target,
         "model": model,
         "settings": model_settings(temperature, max_tokens),

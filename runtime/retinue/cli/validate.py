@@ -18,6 +18,7 @@ from retinue.cli.options import (
 )
 from retinue.compile import Compilation
 from retinue.diagnostics import Diagnostic
+from retinue.errors import ProjectError
 
 
 def command(
@@ -31,6 +32,8 @@ def command(
     """Check agent files: all mistakes at once, each with its place and its cure."""
     opened = open_project(ctx, project)
     compilation = compile_project(opened, agents, variables, target)
+    if not (compilation.agents or compilation.diagnostics):
+        raise ProjectError("there are no agents: write agents/NAME.yaml")
     if output is Output.JSON:
         typer.echo(json.dumps(_as_json(compilation), indent=2, ensure_ascii=False))
     else:
@@ -52,8 +55,6 @@ def _print(compilation: Compilation) -> None:
     if errors:
         count = len(errors)
         typer.echo(f"failed  {count} mistake{'s' * (count != 1)}", err=True)
-    elif not compilation.agents:
-        typer.echo("there are no agents: write agents/NAME.yaml", err=True)
 
 
 def _as_json(compilation: Compilation) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def twin(agent: Agent) -> Agent:
     servers = (_local(server) for server in agent.mcp_servers)
     return replace(
         agent,
-        model=Route(model=OFFLINE_MODEL),
+        model=Route(model=OFFLINE_MODEL, settings=agent.model.settings),
         mcp_servers=tuple(server for server in servers if server is not None),
     )
 

@@ -22,7 +22,7 @@ PATIENCE = 5.0
 
 def create_app(
     project: Project | str | Path = ".",
-    agents: Sequence[str] | None = None,
+    agents: str | Sequence[str] | None = None,
     *,
     offline: bool = False,
     variables: Mapping[str, str] | None = None,
@@ -38,9 +38,10 @@ def create_app(
     `settings` are OpenAI request parameters over theirs. `created` is what `/v1/models` says, in
     Unix seconds. Raises CompileError and ProjectError.
     """
+    names = [agents] if isinstance(agents, str) else list(agents or ())
     place = project if isinstance(project, Project) else Project.at(project)
     context = CompileContext(env=os.environ, variables=dict(variables or {}), target=target)
-    compiled = compile_agents(place, list(agents) if agents else None, context).checked()
+    compiled = compile_agents(place, names or None, context).checked()
     if not compiled:
         raise ProjectError("there are no agents: write agents/NAME.yaml")
     chosen = [agent.with_model(model, settings or {}) for agent in compiled]
