@@ -87,6 +87,8 @@ def test_being_stopped_exits_with_130_and_leaves_no_process(shipped, number):
     )
     try:
         assert process.stdout.read(2) == b"> "
+        # Until it waits for a line: no one is quick enough to interrupt the moment before.
+        time.sleep(0.5)
         os.kill(process.pid, number)
         assert process.wait(timeout=15) == 130
         deadline = time.monotonic() + 5
