@@ -205,22 +205,22 @@ async def test_a_follow_up_goes_on_with_the_last_conversation() -> None:
 
 async def test_a_forgotten_conversation_is_started_anew_once() -> None:
     history = [USER, *turn(({"query": "revenue by city"}, answered("old")))]
-    user = Message("user", "units by city")
-    lost = turn(({"query": "units by city", "conversation_id": "old"}, "no such conversation"))
-    assert await call_after(*history, user, *lost) == (ASK.name, {"query": "units by city"})
-    again = turn(
-        ({"query": "units by city", "conversation_id": "old"}, "no such conversation"),
-        ({"query": "units by city"}, "still broken"),
-    )
-    assert "> still broken" in await text_after(*history, user, *again)
+    user = Message("user", "and units?")
+    lost = ({"query": "and units?", "conversation_id": "old"}, "no such conversation")
+    first = await call_after(*history, user, *turn(lost))
+    assert first == (ASK.name, {"query": "revenue by city"})
+    anew = ({"query": "revenue by city"}, answered("new"))
+    second = await call_after(*history, user, *turn(lost, anew))
+    assert second == (ASK.name, {"query": "and units?", "conversation_id": "new"})
+    last = ({"query": "and units?", "conversation_id": "new"}, "still broken")
+    assert "> still broken" in await text_after(*history, user, *turn(lost, anew, last))
 
 
 async def test_without_tool_results_in_the_history_earlier_questions_are_asked_first() -> None:
     history = [USER, Message("assistant", "…"), Message("user", "and in June?")]
     asked: list[tuple[Mapping[str, Any], str]] = []
     for arguments, text in [
-        ({"query": "and in June?"}, REFUSED),
-        ({"query": "revenue by city", "conversation_id": "c1"}, answered()),
+        ({"query": "revenue by city"}, answered()),
         ({"query": "and in June?", "conversation_id": "c1"}, answered()),
     ]:
         assert await call_after(*history, *turn(*asked)) == (ASK.name, arguments)
@@ -228,11 +228,21 @@ async def test_without_tool_results_in_the_history_earlier_questions_are_asked_f
     assert "Tokyo" in await text_after(*history, *turn(*asked))
 
 
+async def test_the_same_words_may_be_asked_twice_in_a_conversation() -> None:
+    said = ["revenue by city", "and units?", "top 3", "and units?"]
+    history = [m for words in said for m in (Message("user", words), Message("assistant", "…"))]
+    asked: list[tuple[Mapping[str, Any], str]] = []
+    for words in said:
+        arguments = {"query": words} | ({"conversation_id": "c1"} if asked else {})
+        assert await call_after(*history[:-1], *turn(*asked)) == (ASK.name, arguments)
+        asked.append((arguments, answered()))
+    assert "Tokyo" in await text_after(*history[:-1], *turn(*asked))
+
+
 async def test_a_refusal_in_the_end_ends_it() -> None:
     history = [USER, Message("assistant", "…"), Message("user", "weather?")]
     asked = turn(
-        ({"query": "weather?"}, REFUSED),
-        ({"query": "revenue by city", "conversation_id": "c1"}, answered()),
+        ({"query": "revenue by city"}, answered()),
         ({"query": "weather?", "conversation_id": "c1"}, REFUSED),
     )
     assert "no trusted SQL" in await text_after(*history, *asked)
@@ -341,4 +351,18 @@ async def test_a_chain_of_follow_ups_is_understood(genie: Asker, keep_tools: boo
         keep_tools=keep_tools,
     )
     assert "**Revenue by city, June 2024 (highest 3)**" in text
-    assert calls == (1 if keep_tools else 4)
+    assert calls == (1 if keep_tools else 3)
+
+
+@pytest.mark.parametrize("keep_tools", [True, False])
+async def test_a_short_follow_up_keeps_to_its_conversation(
+    genie: Asker, truth: Any, keep_tools: bool
+) -> None:
+    questions = ("Revenue by city in May 2024", "and units?", "top 3", "and units?", "only Tokyo")
+    text, _ = await converse(genie, *questions, keep_tools=keep_tools)
+    (tokyo,) = truth.execute(
+        "SELECT CAST(sum(quantity) AS INTEGER) FROM sales_transactions JOIN sales_franchises "
+        "USING (franchiseID) WHERE city = 'Tokyo' AND strftime(dateTime, '%Y-%m') = '2024-05'"
+    ).fetchone()
+    assert f"{tokyo:,}" in text
+    assert "New York" not in text

@@ -16,8 +16,9 @@ from retinue.run.messages import Message, ToolCall
 from retinue.run.ports import ModelRequest, Tool
 
 MAX_POLLS = 3
-MAX_REPLAYED = 4
-"""Earlier questions asked again where the history holds no conversation to go on with."""
+MAX_REPLAYED = 12
+"""Earlier questions asked again, in order and in one conversation, where the history holds none to
+go on with: most clients send back only what was said, and alone a follow-up means another thing."""
 
 CHARACTERS_PER_TOKEN = 4
 _PIECE = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+$")
@@ -84,9 +85,7 @@ def _next(request: ModelRequest) -> tuple[ToolCall | None, str]:
     if tool is None or request.tool_choice == "none" or _SMALL_TALK.fullmatch(question):
         return None, _without_call(request, exchanges, tool)
     call = _Turn(tool, request.tools, question, before, exchanges).call()
-    if call is not None and not _repeated(call, exchanges):
-        return call, ""
-    return None, _written(exchanges)
+    return (call, "") if call else (None, _written(exchanges))
 
 
 def _without_call(request: ModelRequest, exchanges: Sequence[_Exchange], tool: Tool | None) -> str:
@@ -98,12 +97,6 @@ def _without_call(request: ModelRequest, exchanges: Sequence[_Exchange], tool: T
 def _written(exchanges: Sequence[_Exchange]) -> str:
     last = exchanges[-1]
     return as_markdown(Reply.read(last.text), last.text, last.call.name)
-
-
-def _repeated(call: ToolCall, exchanges: Sequence[_Exchange]) -> bool:
-    """Whether the same call was made often enough; only polls are worth a second try."""
-    same = [e for e in exchanges if (e.call.name, e.call.arguments) == (call.name, call.arguments)]
-    return len(same) >= (MAX_POLLS if "message_id" in call.arguments else 1)
 
 
 def _split(
@@ -134,48 +127,31 @@ class _Turn:
 
     def call(self) -> ToolCall | None:
         """The next call, or None where the last result is the answer."""
-        if not self.exchanges:
-            return self._ask(self.question, self._conversation())
-        last = self.exchanges[-1]
-        reply = Reply.read(last.text)
-        if reply is None:
-            forgotten = "conversation_id" in json.loads(last.call.arguments)
-            return self._ask(self.question, None) if forgotten else None
-        if reply.unfinished:
-            return poll_call(self.tool, self.tools, reply, self._fresh_id())
-        return (
-            self._replay(reply)
-            if reply.refused
-            else None
-            if self._asked_now()
-            else self._go_on(reply)
-        )
-
-    def _asked_now(self) -> bool:
-        """Whether the last question that was asked is the user's own."""
-        asked = self._asked()
-        return not asked or asked[-1] == self.question
-
-    def _asked(self) -> list[str]:
-        name = question_argument(self.tool)
-        arguments = [json.loads(e.call.arguments) for e in self.exchanges]
-        return [a[name] for a in arguments if name in a]
-
-    def _replay(self, reply: Reply) -> ToolCall | None:
-        """A follow-up is refused by itself; a client that sends no tool results leaves us only the
-        earlier questions, which are asked again first, in one conversation.
-        """
-        asked = self._asked()
-        if self._conversation() or not self._earlier() or asked.count(self.question) > 1:
+        made = self._since_forgotten()
+        reply = Reply.read(made[-1].text) if made else None
+        if reply and reply.unfinished:
+            return self._poll(reply)
+        asked = [e for e in made if question_argument(self.tool) in json.loads(e.call.arguments)]
+        known = None if len(made) < len(self.exchanges) else self._conversation()
+        script = [self.question] if known else [*self._earlier(), self.question]
+        if len(asked) >= len(script):
             return None
-        return self._go_on(reply)
+        replies = [Reply.read(e.text) for e in reversed(made)]
+        current = next((r.conversation_id for r in replies if r and r.conversation_id), known)
+        return self._ask(script[len(asked)], current)
 
-    def _go_on(self, reply: Reply) -> ToolCall | None:
-        script = [*self._earlier(), self.question]
-        done = len(self._asked()) - 1
-        if done >= len(script) or not reply.conversation_id:
-            return None
-        return self._ask(script[done], reply.conversation_id)
+    def _since_forgotten(self) -> tuple[_Exchange, ...]:
+        """The exchanges after a first one that failed: the tool forgot the conversation."""
+        known = self._conversation()
+        first = self.exchanges[0] if self.exchanges else None
+        if known and first and known in first.call.arguments and Reply.read(first.text) is None:
+            return self.exchanges[1:]
+        return self.exchanges
+
+    def _poll(self, reply: Reply) -> ToolCall | None:
+        call = poll_call(self.tool, self.tools, reply, self._fresh_id())
+        same = [e for e in self.exchanges if call and e.call.arguments == call.arguments]
+        return call if len(same) < MAX_POLLS else None
 
     def _earlier(self) -> list[str]:
         said = [m.content.strip() for m in self.before if m.role == "user"]
