@@ -7,7 +7,7 @@ The order is the Databricks CLI's own: `--var`, `BUNDLE_VAR_x`, the target's
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from retinue.compile.document import Dialect, read_document
 from retinue.compile.reader import Reader, ReadError
@@ -18,6 +18,7 @@ from retinue.diagnostics import Location, did_you_mean
 _BUNDLE_FILE = "databricks.yml"
 _NESTED = re.compile(r"\$\{([^{}$]*)\}")
 _MAX_NESTING = 8
+_MAX_LENGTH = 1_000_000
 _MAX_INCLUDES = 200
 _TOLERANT = Dialect(lenient=True)
 _PREFIX = "BUNDLE_VAR_"
@@ -46,6 +47,7 @@ class Variables:
     layers: tuple[Mapping[str, object], ...] = ()
     declared: tuple[str, ...] | None = None
     target: str | None = None
+    _known: dict[str, str] = field(default_factory=dict, compare=False)  # each is expanded once
 
     def value(self, name: str, depth: int = 0) -> Found:
         """The value that the Databricks CLI would give `name`, as far as it is known here."""
@@ -56,7 +58,9 @@ class Variables:
         known = next((layer[name] for layer in self.layers if name in layer), None)
         if known is None:
             return _unset(name, "has no value")
-        text = self._expanded(known, depth)
+        text = self._known.get(name) or self._expanded(known, depth)
+        if text is not None:
+            self._known[name] = text
         return _unset(name, "has no value before deployment") if text is None else Found(text)
 
     def _expanded(self, value: object, depth: int) -> str | None:
@@ -65,11 +69,14 @@ class Variables:
             return "true" if value else "false"
         if not isinstance(value, str | int | float) or depth > _MAX_NESTING:
             return None
-        pieces = _NESTED.split(str(value))
-        known = [self._nested(body, depth) for body in pieces[1::2]]
-        if None in known:
-            return None
-        pieces[1::2] = [text or "" for text in known]
+        pieces: list[str] = []
+        length = 0
+        for index, piece in enumerate(_NESTED.split(str(value))):
+            text = self._nested(piece, depth) if index % 2 else piece
+            length += len(text or "")
+            if text is None or length > _MAX_LENGTH:
+                return None
+            pieces.append(text)
         return "".join(pieces)
 
     def _nested(self, body: str, depth: int) -> str | None:
@@ -137,9 +144,10 @@ def _bundle_files(reader: Reader, report: Report) -> list[Document]:
     if main is None:
         return []
     include = main.root.child("include")
-    patterns = [str(item.value) for item in include.items] if include else []
-    paths = [path for pattern in patterns for path in reader.matching(pattern)]
-    read = [_read(reader, path, report) for path in paths[:_MAX_INCLUDES]]
+    patterns = [str(item.value) for item in include.items[:_MAX_INCLUDES]] if include else []
+    paths = dict.fromkeys(path for pattern in patterns for path in reader.matching(pattern))
+    paths.pop(_BUNDLE_FILE, None)
+    read = [_read(reader, path, report) for path in [*paths][:_MAX_INCLUDES]]
     return [main, *(document for document in read if document)]
 
 
