@@ -1,8 +1,6 @@
 """Files → agents: names, sources, digests, and that no mistake hides another."""
 
 import os
-import time
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -195,47 +193,3 @@ def test_paths_that_lead_out_are_refused(tmp_path: Path) -> None:
     result = compile_agents(Project.at(root))
     assert codes(result) == ["path-outside"] * 3
     assert result.agents == ()
-
-
-def hostile() -> dict[str, str | bytes]:
-    """Files of the kinds that hang or crash readers."""
-    kinds: list[str | bytes] = [
-        "[" * 100_000, "{" * 100_000, "{a: " * 50_000, "- " * 100_000, "? " * 100_000,
-        "a: &a [" + "*a, " * 1000 + "]", '"' + "a\n" * 100_000, "&a " * 50_000, "!" * 100_000,
-        "%" * 100_000, "a: |\n" + "  x\n" * 50_000, "#" * 900_000, "---\n" * 50_000,
-        "a: " + "9" * 100_000, "k" * 900_000 + ": 1", "a: ${" * 50_000,
-        b"\x00" * 1000, b"\xff" * 1000,
-        "x" * 2_000_000, "".join(f"k{n}: 1\n" for n in range(4000)),
-        "model: x\ninstructions: '" + "{{ a }}" * 20_000 + "'", "{{" * 50_000,
-        "model: x\ninstructions: '{{ " + "(" * 20_000 + "'",
-        "model: x\ninstructions: '{{ " + "a." * 20_000 + "b }}'",
-        "model: x\ninstructions: '" + "{% raw %}" * 10_000 + "'",
-        "model: x\ninstructions: '" + "{%- if a -%}" * 5_000 + "'",
-        "model: x\ninstructions: '" + "{# " * 10_000 + "'",
-        "model: x\ninstructions: '{{ " + "a|b" * 10_000 + " }}'",
-        "model: x\ninstructions: '" + "".join(f"{{{{ v{n} }}}}" for n in range(8000)) + "'",
-        "model: x\ninstructions: {file: " + "p/" * 300_000 + "}",
-        "model: {name: x, api_key: '" + "eyJ-" * 200_000 + "'}\ninstructions: hi\ncolour: red",
-        "model: x\ninstructions: hi\nmcp_servers: {"
-        + "".join(f"s{n}: {{url: x, urll: y}}, " for n in range(900)) + "}",
-        "model: x\ninstructions: {text: '{{ a }}', variables: {"
-        + "".join(f"v{n}: 1, " for n in range(3000)) + "}}",
-        "model: x\ninstructions: hi\nskills: [" + "a, " * 3000 + "]",
-    ]  # fmt: skip
-    return {f"agents/h{n}.yaml": kind for n, kind in enumerate(kinds)}
-
-
-def test_hostile_files_are_refused_quickly(tmp_path: Path) -> None:
-    place = project(tmp_path, hostile())
-    tracemalloc.start()
-    started = time.thread_time()
-    result = compile_agents(place)
-    used = time.thread_time() - started
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert result.agents == ()
-    assert {d.location.file for d in result.diagnostics} == set(hostile())
-    assert used < 20  # tracing memory makes it several times slower
-    assert peak < 64_000_000
-    for diagnostic in result.diagnostics:
-        assert len(diagnostic.render()) < 2000

@@ -6,7 +6,7 @@ not.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -129,12 +129,10 @@ class _Builder:
     def _node(self, event: Event, depth: int) -> Node:
         self._grow(1, event)
         if isinstance(event, AliasEvent):
-            return self._alias(event)
+            return self._alias(event, depth)
         if isinstance(event, ScalarEvent):
             return self._anchored(event, self._scalar(event))
-        if depth >= MAX_DEPTH:
-            self._error(event, f"values are nested deeper than {MAX_DEPTH} levels", "too-deep")
-            raise _Unreadable
+        self._check_depth(depth + 1, event)
         if isinstance(event, SequenceStartEvent):
             return self._anchored(event, self._sequence(event, depth))
         mapping = cast("MappingStartEvent", event)
@@ -148,13 +146,18 @@ class _Builder:
             self._anchors[event.anchor] = node
         return node
 
+    def _check_depth(self, depth: int, event: Event) -> None:
+        if depth > MAX_DEPTH:
+            self._error(event, f"values are nested deeper than {MAX_DEPTH} levels", "too-deep")
+            raise _Unreadable
+
     def _grow(self, by: int, event: Event) -> None:
         self._count += by
         if self._count > MAX_NODES:
             self._error(event, f"the file holds more than {MAX_NODES:,} values", "too-many-values")
             raise _Unreadable
 
-    def _alias(self, event: AliasEvent) -> Node:
+    def _alias(self, event: AliasEvent, depth: int) -> Node:
         name = event.anchor or ""
         target = self._anchors.get(name)
         if target is None:
@@ -163,6 +166,7 @@ class _Builder:
             self._error(event, message, "unknown-alias", hint or "quote a value that starts with *")
             return Node(INVALID, self._place(event))
         self._grow(target.size - 1, event)
+        self._check_depth(depth + target.height, event)
         return target
 
     def _scalar(self, event: ScalarEvent) -> Node:
@@ -184,7 +188,8 @@ class _Builder:
         items: list[Node] = []
         while not isinstance(event := self._next(), SequenceEndEvent):
             items.append(self._node(event, depth + 1))
-        return Node(items, self._place(start), 1 + sum(item.size for item in items))
+        size = 1 + sum(item.size for item in items)
+        return Node(items, self._place(start), size, height=_height(items))
 
     def _mapping(self, start: MappingStartEvent, depth: int) -> Node:
         entries: dict[str, Entry] = {}
@@ -204,7 +209,8 @@ class _Builder:
                 entries[key] = Entry(self._place(event), node)
         for source in merged:
             entries = {**source.entries, **entries}
-        return Node(entries, self._place(start), size)
+        height = _height(entry.node for entry in entries.values())
+        return Node(entries, self._place(start), size, height=height)
 
     def _key(self, event: Event, depth: int) -> str | None:
         self._grow(1, event)
@@ -259,6 +265,10 @@ _LINE = re.compile(r"[^\r\n]*")
 _WORD = re.compile(r"\S*")
 _ONE_DOCUMENT = "a file holds one document: remove the line '---' and what follows"
 _TAG = "remove the tag; quote a value that starts with !"
+
+
+def _height(inside: Iterable[Node]) -> int:
+    return 1 + max((node.height for node in inside), default=0)
 
 
 def _is_text(key: str) -> bool:

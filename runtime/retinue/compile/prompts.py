@@ -162,8 +162,6 @@ class PromptCheck:
         walk = _Walk(self, prompt, self._environment)
         walk.block(tree.body, set(), _Depth())
         self.failed = self.failed or walk.errors > 0
-        if not walk.errors:
-            self._generate(prompt, tree)
         return list(walk.found.values())
 
     def included(self, name: str, place: Location) -> list[Use]:
@@ -173,11 +171,12 @@ class PromptCheck:
             self.report.error(place, f"the prompt includes itself: {path}", "include-cycle")
             return []
         if name not in self._known:
+            self._known[name] = []  # counted from now on
             self._known[name] = self._read(name, place)
         return self._known[name]
 
     def _read(self, name: str, place: Location) -> list[Use]:
-        if len(self.includes) >= MAX_INCLUDES:
+        if len(self._known) > MAX_INCLUDES:
             message = f"a prompt includes at most {MAX_INCLUDES} files"
             self.report.error(place, message, "too-many-includes")
             return []
@@ -191,13 +190,6 @@ class PromptCheck:
             return self.uses(source)
         finally:
             self._stack.pop()
-
-    def _generate(self, prompt: PromptText, tree: nodes.Template) -> None:
-        """What Jinja2 itself finds only when it makes code of the tree."""
-        try:
-            self._environment.compile(tree, raw=True)
-        except TemplateSyntaxError as error:
-            self._syntax(prompt, error)
 
     def _syntax(self, prompt: PromptText, error: TemplateSyntaxError) -> None:
         self.failed = True
@@ -247,6 +239,7 @@ class _Walk:
     environment: PromptEnvironment
     found: dict[str, Use] = field(default_factory=dict)
     errors: int = 0
+    _line: int = 1
     _tokens: dict[str, list[tuple[int, int, int]]] | None = None
 
     def block(self, body: Iterable[nodes.Node], bound: set[str], depth: _Depth) -> None:
@@ -254,6 +247,8 @@ class _Walk:
             self.node(node, bound, depth)
 
     def node(self, node: nodes.Node, bound: set[str], depth: _Depth) -> None:
+        # Jinja2 gives some nodes no line: they stand where what holds them does.
+        node.lineno = self._line = node.lineno or self._line
         depth = _Depth(depth.levels + 1, depth.loops + isinstance(node, nodes.For))
         if depth.levels > _MAX_LEVELS or depth.loops > _MAX_LOOPS:
             self._error(node, "", "the prompt is nested too deeply", "prompt-too-deep")
@@ -266,6 +261,8 @@ class _Walk:
             return
         if isinstance(node, nodes.Name):
             self._name(node, bound)
+        elif isinstance(node, nodes.NSRef):
+            self._error(node, node.name, "an attribute can't be set", "prompt-unsupported")
         elif isinstance(node, nodes.For):
             self._for(node, bound, depth)
         elif isinstance(node, nodes.Assign):
@@ -292,6 +289,9 @@ class _Walk:
     def _for(self, node: nodes.For, bound: set[str], depth: _Depth) -> None:
         if node.recursive:
             self._error(node, "recursive", "'recursive' is not available", "prompt-unsupported")
+        if "loop" in {name.name for name in _targets(node.target)}:
+            message = "'loop' is Jinja2's own name in a loop"
+            self._error(node, "loop", message, "prompt-unsupported", "use another name")
         self.node(node.iter, bound, depth)
         inner = {*bound, "loop"}
         tests = [node.test] if node.test else []
@@ -310,7 +310,9 @@ class _Walk:
                 self._use(use)
 
     def _names(self, node: nodes.Node) -> None:
-        """Filters, tests and attributes that there are none of."""
+        """Filters, tests and attributes that there are none of; arguments given twice."""
+        if isinstance(node, nodes.Call | nodes.Filter | nodes.Test):
+            self._arguments(node)
         if isinstance(node, nodes.Filter) and node.name not in FILTERS:
             known = (
                 "is not available in prompts" if node.name in JINJA_FILTERS else "does not exist"
@@ -327,6 +329,12 @@ class _Walk:
         elif isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
             message = f"the attribute '{node.attr}' is not available in prompts"
             self._error(node, node.attr, message, "prompt-unsupported")
+
+    def _arguments(self, node: nodes.Call | nodes.Filter | nodes.Test) -> None:
+        """What Jinja2 would find only when it makes code of the call."""
+        keys = [pair.key for pair in node.kwargs if isinstance(pair, nodes.Keyword)]
+        for key in {key for key in keys if keys.count(key) > 1}:
+            self._error(node, key, f"the argument '{key}' is given twice", "prompt-syntax")
 
     def _error(
         self, node: nodes.Node, word: str, message: str, code: str, hint: str | None = None
@@ -349,6 +357,11 @@ class _Walk:
         places = self._tokens.get(word, [])
         index = bisect_left(places, (node.lineno, 0, 0))
         return places[index][1:] if index < len(places) else (0, 0)
+
+
+def _targets(node: nodes.Node) -> Iterator[nodes.Name]:
+    """The names that a loop sets."""
+    return iter([node]) if isinstance(node, nodes.Name) else node.find_all(nodes.Name)
 
 
 def _tokens(made: PromptEnvironment, text: str) -> Iterator[tuple[int, int, str]]:

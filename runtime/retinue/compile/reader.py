@@ -82,9 +82,9 @@ def read_regular(place: Path, limit: int) -> bytes:
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError
         if not stat.S_ISREG(status.st_mode):
-            raise ReadError("it is not a regular file", "not-a-file")
+            raise ReadError("the file is not a regular one", "not-a-file")
         if status.st_size > limit:
-            message = f"it has {status.st_size:,} bytes; at most {limit:,} are read"
+            message = f"the file has {status.st_size:,} bytes; at most {limit:,} are read"
             raise ReadError(message, "too-large")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(limit)

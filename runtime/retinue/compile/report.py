@@ -85,11 +85,11 @@ class Report:
         hint: str | None = None,
         related: Related = (),
     ) -> None:
-        message = _one_line(message)
+        message, hint = _one_line(message), hint and _one_line(hint)
         self.add(Diagnostic(place, message, code, hint, "error", self._line(place), related))
 
     def warning(self, place: Location, message: str, code: str, hint: str | None = None) -> None:
-        message = _one_line(message)
+        message, hint = _one_line(message), hint and _one_line(hint)
         self.add(Diagnostic(place, message, code, hint, "warning", self._line(place)))
 
     def take(self, other: "Report") -> None:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from jinja2 import DictLoader, StrictUndefined, nodes, pass_context
+from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError, nodes, pass_context
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
+from jinja2.filters import do_round
+from jinja2.lexer import Lexer
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -20,8 +23,12 @@ MAX_OUTPUT = 64_000
 MAX_SECONDS = 0.2
 """CPU time that rendering may take; not wall time, so that a busy machine breaks no prompt."""
 
+MAX_TOKENS = 5_000
+"""Words, signs and texts of a prompt as Jinja2 counts them; `{{ a }}` has five."""
+
 _MAX_MADE = 100 * MAX_OUTPUT
 _MAX_BITS = 4096
+_MAX_DIGITS = 100
 
 FILTERS = (
     *("abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float"),
@@ -105,6 +112,22 @@ def _size(value: object) -> int:
     return total
 
 
+class _Lexer(Lexer):
+    """Stops where there is too much to parse: what Jinja2 makes of a token costs far more."""
+
+    def tokeniter(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> Iterator[tuple[int, str, str]]:
+        tokens = super().tokeniter(source, name, filename, state)
+        for count, (line, kind, text) in enumerate(tokens):
+            if count >= MAX_TOKENS:
+                message = f"the prompt has more than {MAX_TOKENS:,} words and signs in braces"
+                raise TemplateSyntaxError(message, line, name, filename)
+            if kind in ("integer", "float") and len(text) > _MAX_DIGITS:
+                raise TemplateSyntaxError("the number is too long", line, name, filename)
+            yield line, kind, text
+
+
 class _Generator(CodeGenerator):
     """Sends what Jinja2 compiles past its sandbox through the environment."""
 
@@ -154,10 +177,19 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             cache_size=max(1, len(includes)),
             auto_reload=False,
         )
-        own: dict[str, Callable[..., Any]] = {"join": _join, "replace": _replace, "tojson": _tojson}
+        own: dict[str, Callable[..., Any]] = {
+            "join": _join,
+            "replace": _replace,
+            "round": _round,
+            "tojson": _tojson,
+        }
         available = {**self.filters, **own}
         self.filters = {name: available[name] for name in FILTERS} | {"_each": _each}
         self.globals.clear()
+
+    @cached_property
+    def lexer(self) -> Lexer:  # Jinja2's own is shared by all environments
+        return _Lexer(self)
 
     def joined(self, parts: Iterable[object]) -> str:
         """The operator `~`. Raises TooMuchError for a text that is too long."""
@@ -255,6 +287,12 @@ def _replace(text: object, old: str, new: str, count: int = -1) -> str:
     times = whole.count(old) if count < 0 else min(count, whole.count(old))
     _charge(len(whole) + times * (len(new) - len(old)))
     return whole.replace(old, new, count)
+
+
+def _round(value: float, precision: int = 0, method: Any = "common") -> float:
+    if abs(precision) > _MAX_DIGITS:
+        raise TooMuchError(f"a number is rounded to at most {_MAX_DIGITS} digits")
+    return do_round(value, precision, method)
 
 
 def _tojson(value: object) -> str:

@@ -27,9 +27,9 @@ class Entry:
 class Node:
     """A value and its place. `value` is a scalar, a list of nodes or a dict of entries.
 
-    `size` counts the nodes in it. `span` is where a scalar's token starts and ends in the text,
-    and `style` how it is written: `'`, `"`, `|`, `>` or nothing. `absent` names the keys that
-    `without` took away.
+    `size` counts the nodes in it, `height` the levels of collections. `span` is where a scalar's
+    token starts and ends in the text, and `style` how it is written: `'`, `"`, `|`, `>` or nothing.
+    `absent` names the keys that `without` took away.
     """
 
     value: object
@@ -38,6 +38,7 @@ class Node:
     span: tuple[int, int] = (0, 0)
     style: str = ""
     absent: frozenset[str] = frozenset()
+    height: int = 0
 
     @property
     def entries(self) -> dict[str, Entry]:
