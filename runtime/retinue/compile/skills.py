@@ -15,7 +15,7 @@ from retinue.compile.document import FRONTMATTER, parse
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.report import Report, quoted, split_lines
 from retinue.compile.source_text import blanked, decode
-from retinue.compile.tree import Node
+from retinue.compile.tree import INVALID, Node
 from retinue.diagnostics import Location
 from retinue.errors import ProjectError
 
@@ -29,9 +29,11 @@ MAX_TOTAL_BYTES = 64 * 1_048_576
 _MAX_FRONTMATTER = 65_536
 _MAX_NAME = 64
 _MAX_DESCRIPTION = 1024
+_MAX_COMPATIBILITY = 500
 _SKIPPED = frozenset({".git", "node_modules", "__pycache__"})
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_PLAIN = re.compile(r"([A-Za-z_][\w-]*):[ \t]+(?![\"'|>\[{])(\S.*)")
+_PLAIN = re.compile(r"([A-Za-z_][\w-]*):[ \t]+(?![|>][-+0-9]*[ \t]*$)(\S.*)")
+_WHOLE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'|\[.*\]|\{.*\}")
 _FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 
 
@@ -94,8 +96,8 @@ def _read(path: str, reader: Reader, report: Report) -> _Manifest | None:
         return None
     lines = split_lines(text)
     report.add_lines(path, lines)
-    end = _end_of_frontmatter(lines)
-    if end is None:
+    fences = _fences(lines)
+    if fences is None:
         report.error(
             Location(path),
             "the file does not start with frontmatter",
@@ -103,23 +105,26 @@ def _read(path: str, reader: Reader, report: Report) -> _Manifest | None:
             "start it with '---', name and description, and another '---'",
         )
         return None
-    fields = _frontmatter(path, lines[1:end], report)
+    start, end = fences
+    # What comes before becomes empty lines: places are then the file's own.
+    fields = _frontmatter(path, [""] * (start + 1) + lines[start + 1 : end], report)
     body = "\n".join(lines[end + 1 :]).strip("\n")
     return _Manifest(path, fields, body) if fields else None
 
 
-def _end_of_frontmatter(lines: list[str]) -> int | None:
-    """The index of the closing fence, if there are two, each on a line of its own."""
-    if lines[0].rstrip(" \t") != "---":
-        return None
-    fences = (n for n, line in enumerate(lines[1:], 1) if line.rstrip(" \t") == "---")
-    return next(fences, None)
+def _fences(lines: list[str]) -> tuple[int, int] | None:
+    """The indices of the opening and closing fence, each on a line of its own; blank lines may
+    come before.
+    """
+    filled = next((n for n, line in enumerate(lines) if line.strip()), 0)
+    fences = (n for n, line in enumerate(lines[filled:], filled) if line.rstrip(" \t") == "---")
+    start, end = next(fences, None), next(fences, None)
+    return (filled, end) if start == filled and end is not None else None
 
 
 def _frontmatter(path: str, lines: list[str], report: Report) -> Node | None:
     """The fields, all text; values that YAML misreads for want of quotes are read as meant."""
-    # The opening fence becomes an empty line: places are then the file's own.
-    text = "\n".join(["", *(blanked(line) for line in lines), ""])
+    text = "\n".join([*(blanked(line) for line in lines), ""])
     if len(text) > _MAX_FRONTMATTER:
         message = f"the frontmatter has more than {_MAX_FRONTMATTER:,} characters"
         report.error(Location(path), message, "too-large")
@@ -128,7 +133,10 @@ def _frontmatter(path: str, lines: list[str], report: Report) -> Node | None:
     if first.fields is not None:
         first.tell_as_warnings(report)
         return first.fields
-    second = _attempt(path, "\n".join(map(_with_quotes, text.split("\n"))), report)
+    if first.too_much:
+        first.tell(report)
+        return None
+    second = _attempt(path, "\n".join(_with_quotes(text.split("\n"))), report)
     if second.fields is None:
         first.tell(report)
         return None
@@ -143,6 +151,11 @@ class _Attempt:
 
     fields: Node | None
     report: Report
+
+    @property
+    def too_much(self) -> bool:
+        """Whether it was given up for its size: quotes would not make it right."""
+        return any(d.code in ("too-deep", "too-many-values") for d in self.report.diagnostics())
 
     def tell(self, report: Report) -> None:
         for diagnostic in self.report.diagnostics():
@@ -165,11 +178,25 @@ def _attempt(path: str, text: str, report: Report) -> _Attempt:
     return _Attempt(root, own)
 
 
-def _with_quotes(line: str) -> str:
-    match = _PLAIN.fullmatch(line)
-    if match is None:
-        return line
-    return f"{match[1]}: '{match[2].rstrip().replace(chr(39), chr(39) * 2)}'"
+def _with_quotes(lines: list[str]) -> list[str]:
+    """The lines with quotes around values, as many of them, that YAML reads as text at most by
+    chance. A value's further lines join its first, and leave empty lines.
+    """
+    quoted_lines: list[str] = []
+    at = 0
+    while at < len(lines):
+        match = _PLAIN.fullmatch(lines[at])
+        after = at + 1
+        while match and after < len(lines) and lines[after][:1] in (" ", "\t"):
+            after += 1
+        own = lines[at:after]
+        value = " ".join([match[2], *own[1:]]).strip() if match else ""
+        if match and not _WHOLE.fullmatch(value):
+            escaped = " ".join(value.split()).replace("'", "''")
+            own = [f"{match[1]}: '{escaped}'", *[""] * (len(own) - 1)]
+        quoted_lines += own
+        at = after
+    return quoted_lines
 
 
 def _checked(name: str, manifest: _Manifest, report: Report) -> str | None:
@@ -183,9 +210,37 @@ def _checked(name: str, manifest: _Manifest, report: Report) -> str | None:
         report.warning(fields.key((unknown[0],)), message, "skill-field", _METADATA)
     for key in ("license", "compatibility", "allowed-tools"):
         node = fields.child(key)
-        if node and not isinstance(node.value, str):
+        if node and node.value is not INVALID and not isinstance(node.value, str):
             report.warning(node.place, f"'{key}' must be text", "skill-field")
+    _check_compatibility(fields, report)
+    _check_tools(fields, report)
+    _check_metadata(fields, report)
     return _description(manifest, report)
+
+
+def _check_compatibility(fields: Node, report: Report) -> None:
+    node = fields.child("compatibility")
+    if node and isinstance(node.value, str) and len(node.value) > _MAX_COMPATIBILITY:
+        message = f"'compatibility' has {len(node.value)} characters; the specification allows 500"
+        report.warning(node.place, message, "skill-field")
+
+
+def _check_tools(fields: Node, report: Report) -> None:
+    node = fields.child("allowed-tools")
+    if node and isinstance(node.value, str) and re.search(r",\s", node.value):
+        message = "'allowed-tools' is separated by commas"
+        report.warning(node.place, message, "skill-field", "put spaces between the tools")
+
+
+def _check_metadata(fields: Node, report: Report) -> None:
+    node = fields.child("metadata")
+    if node is None:
+        return
+    values = [(e.key, e.node.value) for e in node.entries.values()]
+    nested = [place for place, value in values if isinstance(value, dict | list)]
+    if nested or not isinstance(node.value, dict):
+        place = nested[0] if nested else node.place
+        report.warning(place, "'metadata' must map keys to texts", "skill-field")
 
 
 _METADATA = "put fields of your own under 'metadata'"
