@@ -107,3 +107,8 @@ def _like_before(condition: Condition, old: Sequence[Condition]) -> Condition:
 def label(entry: Metric | Dimension) -> str:
     """A name as sentences write it."""
     return entry.name.replace("_", " ")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Parts as a sentence lists them: "a, b and c"."""
+    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from retinue.errors import RetinueError
 from retinue.offline.genie.match import Matcher, Refusal
 from retinue.offline.genie.periods import Calendar
-from retinue.offline.genie.plan import table
 from retinue.offline.genie.space import Space
+from retinue.offline.genie.sql import table
 from retinue.offline.genie.warehouse import Warehouse
 
 
