@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,39 @@ def test_a_long_query_is_interrupted(warehouse: Warehouse) -> None:
         warehouse.select("SELECT SUM(a.i * b.i) FROM range(10000000) a(i), range(100000) b(i)")
     assert time.monotonic() - start < 5
     assert warehouse.select("SELECT 1").values == ((1,),)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT range(20000000)", "doesn't run|stopped after"),
+        ("SELECT range(5000) AS i", "column i holds a cell of more than 10000 characters"),
+        ("SELECT repeat('x', 10001) AS \"it's\"", "column it's holds a cell"),
+        ("SELECT {{'a': repeat('x', 20000)}} AS s", "column s holds a cell"),
+        ("SELECT repeat('x', 20000)::BLOB AS b", "column b holds a cell"),
+        ("SELECT {many} FROM range(100)", "larger than 8,000,000 characters"),
+        ("SELECT {wide}", "more than 200 columns"),
+    ],
+)
+def test_a_huge_result_is_declined_before_it_fills_the_memory(
+    warehouse: Warehouse, sql: str, reason: str
+) -> None:
+    many = ", ".join(f"repeat('x', 9000 + {n}) AS c{n}" for n in range(10))
+    start = time.monotonic()
+    with pytest.raises(ToolError, match=reason):
+        warehouse.select(sql.format(many=many, wide=", ".join(["1"] * 201)))
+    assert time.monotonic() - start < 3
+    assert warehouse.select("SELECT 1").values == ((1,),)
+
+
+def test_cells_keep_their_types_and_order(warehouse: Warehouse) -> None:
+    rows = warehouse.select(
+        "SELECT i AS n, CAST(i AS DECIMAL(9, 2)) AS n, 'a', [i], NULL, DATE '2024-02-29' "
+        "FROM range(3) r(i) ORDER BY i DESC; "
+    )
+    assert [name for name, _ in rows.columns[:2]] == ["n", "n"]
+    assert rows.values[0] == (2, Decimal("2.00"), "a", "[2]", None, date(2024, 2, 29))
+    assert [row[0] for row in rows.values] == [2, 1, 0]
 
 
 def test_rows_are_capped_and_say_so(warehouse: Warehouse) -> None:

@@ -11,7 +11,7 @@ from retinue.run.ports import Tool
 
 NOTICE = (
     "*offline/analyst: a deterministic stand-in, not a language model; "
-    "figures come from the local sample data.*"
+    "figures come from the tool that was asked.*"
 )
 SHOWN_ROWS = 20
 _NEAREST = "The nearest questions that I can answer"

@@ -1,7 +1,9 @@
 """A seed's SQL → a locked-down DuckDB that answers one SELECT at a time."""
 
+import re
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 1_000
 MAX_SECONDS = 10.0
+MAX_COLUMNS = 200
+MAX_CELL = 10_000
+"""Characters of one cell; the same again for the bytes of a BLOB."""
+MAX_SIZE = 8_000_000
+"""Characters of a whole result."""
+_CHUNK = 100
+_NESTED = re.compile(r"[\[\](]")
+_SIZED = re.compile(r"VARCHAR|BLOB|BIT|JSON|BIGNUM|VARINT")
 
 # The seed is trusted; after it, nothing may reach a file, an extension or a setting again.
 _LOCK = """
@@ -24,6 +34,8 @@ SET autoload_known_extensions = false;
 SET allow_community_extensions = false;
 SET memory_limit = '512MB';
 SET threads = 2;
+-- These compute constants while planning: unbounded, and nothing can interrupt that.
+SET disabled_optimizers = 'expression_rewriter,statistics_propagation';
 SET lock_configuration = true;
 """
 
@@ -74,10 +86,10 @@ class Warehouse:
         return connection
 
     def select(self, sql: str) -> Rows:
-        """The rows of one SELECT, at most `max_rows`.
+        """The rows of one SELECT, at most `max_rows`; lists and structs come as text.
 
-        Raises ToolError for anything that isn't exactly one SELECT, for SQL that doesn't run and
-        for a query that takes longer than `max_seconds`.
+        Raises ToolError for anything that isn't exactly one SELECT, for SQL that doesn't run, for
+        a query that takes longer than `max_seconds` and for a cell or result that is too large.
         """
         cursor = self._connection.cursor()
         stop = threading.Timer(self._max_seconds, cursor.interrupt)
@@ -86,17 +98,39 @@ class Warehouse:
             # DuckDB's SELECT may hold a WITH that deletes; only the transaction forbids that.
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             stop.start()
-            result = cursor.execute(sql)
-            columns = tuple((str(c[0]), str(c[1])) for c in result.description or ())
-            values = result.fetchmany(self._max_rows + 1)
+            columns = self._columns(cursor, sql)
+            values = tuple(self._fetched(cursor.execute(_bounded(sql, columns, self._max_rows))))
         except self._duckdb.InterruptException as error:
-            raise ToolError(f"the query was stopped after {self._max_seconds:g} s") from error
+            raise self._stopped() from error
         except self._duckdb.Error as error:
             raise ToolError(f"the query doesn't run: {error}") from error
         finally:
             stop.cancel()
             cursor.close()
-        return Rows(columns, tuple(values[: self._max_rows]), len(values) > self._max_rows)
+        return Rows(columns, values[: self._max_rows], len(values) > self._max_rows)
+
+    def _stopped(self) -> ToolError:
+        return ToolError(f"the query was stopped after {self._max_seconds:g} s")
+
+    def _columns(
+        self, cursor: "duckdb.DuckDBPyConnection", sql: str
+    ) -> tuple[tuple[str, str], ...]:
+        """The columns' names and types, found without running the query."""
+        described = cursor.execute(f"DESCRIBE {sql}").fetchmany(MAX_COLUMNS + 1)
+        if len(described) > MAX_COLUMNS:
+            raise ToolError(f"the query gives more than {MAX_COLUMNS} columns")
+        return tuple((str(row[0]), str(row[1])) for row in described)
+
+    def _fetched(self, result: "duckdb.DuckDBPyConnection") -> Iterator[tuple[object, ...]]:
+        """Rows in small pieces, so that neither time nor memory runs away between them."""
+        end, size = time.monotonic() + self._max_seconds, 0
+        while rows := result.fetchmany(_CHUNK):
+            size += sum(len(cell) for row in rows for cell in row if isinstance(cell, str | bytes))
+            if size > MAX_SIZE:
+                raise ToolError(f"the result is larger than {MAX_SIZE:,} characters")
+            if time.monotonic() > end:
+                raise self._stopped()
+            yield from rows
 
     def _check(self, cursor: "duckdb.DuckDBPyConnection", sql: str) -> None:
         statements = cursor.extract_statements(sql)
@@ -124,6 +158,25 @@ class Warehouse:
             for t in tables
         ]
         return ";".join(f"{count}:{total}" for count, total in sums)
+
+
+def _bounded(sql: str, columns: Sequence[tuple[str, str]], rows: int) -> str:
+    """`sql` with a limit on its rows and on each cell, checked before Python sees a cell."""
+    names = [f"c{n}" for n in range(len(columns))]
+    cells = (_cell(name, *column) for name, column in zip(names, columns, strict=True))
+    query = sql.rstrip().rstrip(";")
+    return f"SELECT {', '.join(cells)} FROM (\n{query}\n) AS q({', '.join(names)}) LIMIT {rows + 1}"  # noqa: S608 - a checked SELECT
+
+
+def _cell(name: str, column: str, kind: str) -> str:
+    nested = _NESTED.search(kind) and not kind.startswith("DECIMAL")
+    if not (nested or _SIZED.match(kind)):
+        return name
+    value = f"CAST({name} AS VARCHAR)" if nested or kind != "BLOB" else name
+    size = f"octet_length({value})" if kind == "BLOB" else f"length({value})"
+    message = f"the column {column[:80]} holds a cell of more than {MAX_CELL} characters"
+    escaped = message.replace("'", "''")
+    return f"CASE WHEN {size} > {MAX_CELL} THEN error('{escaped}') ELSE {value} END"
 
 
 def _import_duckdb() -> ModuleType:
