@@ -319,3 +319,18 @@ SELECT
      WHERE franchiseID IN (
        SELECT franchiseID FROM samples.bakehouse.sales_transactions
        WHERE strftime(dateTime, '%Y-%m') = '2024-05'))) AS city_count;
+
+-- daily revenue change for Agave Oven in May 2024
+WITH d AS (SELECT dateTime::DATE AS d, sum(totalPrice) AS v
+FROM sales_transactions WHERE franchiseID = 3000038 AND strftime(dateTime, '%Y-%m') = '2024-05' GROUP BY 1)
+SELECT a.d, a.v, a.v - b.v, 100 * (a.v - b.v) / b.v FROM d a LEFT JOIN d b ON b.d = a.d - 1 ORDER BY a.d;
+
+-- weekly change of units in Busan in Q1 2024
+WITH w AS (SELECT date_trunc('week', dateTime)::DATE AS w, sum(quantity) AS v
+FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE city = 'Busan' AND dateTime >= '2024-01-01' AND dateTime < '2024-04-01' GROUP BY 1)
+SELECT a.w, a.v, a.v - b.v, 100 * (a.v - b.v) / b.v FROM w a LEFT JOIN w b ON b.w = a.w - 7 ORDER BY a.w;
+
+-- yearly change of orders
+WITH y AS (SELECT extract(year FROM dateTime) AS y, count(*) AS v FROM sales_transactions GROUP BY 1)
+SELECT a.y, a.v, a.v - b.v, 100 * (a.v - b.v) / b.v FROM y a LEFT JOIN y b ON b.y = a.y - 1 ORDER BY a.y;

@@ -226,6 +226,14 @@ def _end_of(day: date, unit: str) -> date:
     return _shift(date(day.year, (day.month - 1) // size * size + 1, 1), size)
 
 
+def whole(period: Period, unit: str) -> bool:
+    """Whether a period is made of whole weeks, months, quarters or years."""
+    if unit in ("day", "week"):
+        return unit == "day" or period.start.weekday() == period.end.weekday() == 0
+    size = {"month": 1, "quarter": 3, "year": 12}[unit]
+    return all(d.day == 1 and (d.month - 1) % size == 0 for d in (period.start, period.end))
+
+
 def show(day: date) -> str:
     """A day as answers write it: 3 May 2024."""
     return f"{day.day} {MONTHS[day.month - 1]} {day.year}"

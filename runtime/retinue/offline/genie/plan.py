@@ -1,9 +1,11 @@
 """An `Ask` → SQL, and a sentence that says what it answers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from retinue.offline.genie.ask import Ask, label, listed
 from retinue.offline.genie.bind import Query, bound
+from retinue.offline.genie.periods import whole
 from retinue.offline.genie.space import Space
 from retinue.offline.genie.sql import select
 
@@ -22,8 +24,19 @@ def plan(ask: Ask, space: Space) -> Plan:
     """The SQL for a question. Raises RefusedError where its parts can't be combined."""
     ask = replace(ask, periods=tuple(sorted(ask.periods, key=lambda p: p.start)))
     query = bound(ask, space)
-    notes = (*query.ask.notes, *(f.note for f in query.filters if f.note))
+    notes = (*query.ask.notes, *(f.note for f in query.filters if f.note), *_caveats(query))
     return Plan(select(query), _title(query), _shape(query.ask), tuple(dict.fromkeys(notes)))
+
+
+def _caveats(query: Query) -> Iterator[str]:
+    """What has to be known to read a change rightly."""
+    if not query.ask.change:
+        return
+    grain = next((d.time for d in query.ask.dimensions if d.time), None)
+    unit = grain or "period"
+    yield f"a change is given only where there are figures for the {unit} right before"
+    if grain and any(not whole(p, grain) for p in query.ask.periods):
+        yield f"the period asked for cuts the first or last {grain} short"
 
 
 # The title.

@@ -17,6 +17,7 @@ from retinue.offline.genie.words import stems
 SPACE_FILE = "space.yaml"
 
 Order = Literal["asc", "desc"]
+Grain = Literal["day", "week", "month", "quarter", "year"]
 # Names become part of SQL without quotes, so that the same SQL runs on Databricks.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -70,9 +71,9 @@ class Values:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dimension:
     """What figures can be grouped by. The first of `columns` (name → SQL) identifies a group;
-    `{time}` in it is the time column of the table that is asked. `time` marks periods in order,
-    `order` sorts other groups. `instead` names the dimension that is meant where a table is asked
-    that doesn't lead to this one.
+    `{time}` in it is the time column of the table that is asked. `time` says which periods the
+    groups are, `order` sorts other groups. `instead` names the dimension that is meant where a
+    table is asked that doesn't lead to this one.
     """
 
     __pydantic_config__ = _STRICT
@@ -81,7 +82,7 @@ class Dimension:
     words: tuple[Phrase, ...]
     table: Name | None = None
     values: Values | None = None
-    time: bool = False
+    time: Grain | None = None
     order: str | None = None
     instead: Mapping[Name, Name] = field(default_factory=dict)
 

@@ -149,16 +149,37 @@ def _partition(names: Sequence[str], query: Query) -> str:
 
 
 def _changes(query: Query) -> Iterator[tuple[str, str]]:
-    """Each figure against the period before it."""
+    """Each figure against the period right before it; NULL where that period has no row."""
     timed = {name for d in query.ask.dimensions if d.time for name in d.columns}
     groups = [name for name, _ in _keys(query) if name not in timed and name != "period"]
     window = f"{_partition(groups, query)} ORDER BY MIN({query.time})".strip()
+    here, step = _place(query)
+    adjacent = f"LAG({here}) OVER ({window}) + {step} = {here}"
     for metric in query.metrics:
         sql = query.aggregate(metric)
         before = f"LAG({sql}) OVER ({window})"
-        yield f"{metric.name}_change", f"{sql} - {before}"
-        ratio = f"100.0 * ({sql} - {before}) / NULLIF({before}, 0)"
-        yield f"{metric.name}_change_percent", f"CAST({ratio} AS DECIMAL(18, 2))"
+        yield f"{metric.name}_change", f"CASE WHEN {adjacent} THEN {sql} - {before} END"
+        ratio = f"CAST(100.0 * ({sql} - {before}) / NULLIF({before}, 0) AS DECIMAL(18, 2))"
+        yield f"{metric.name}_change_percent", f"CASE WHEN {adjacent} THEN {ratio} END"
+
+
+_STEPS = {
+    "day": "INTERVAL '1' DAY",
+    "week": "INTERVAL '7' DAY",
+    "month": "INTERVAL '1' MONTH",
+    "quarter": "INTERVAL '3' MONTH",
+    "year": "INTERVAL '12' MONTH",
+}
+
+
+def _place(query: Query) -> tuple[str, str]:
+    """Where a row stands in time, and how far it is to the next one."""
+    grains = [d.time for d in query.ask.dimensions if d.time]
+    if len(grains) > 1:
+        raise RefusedError(f"I can't tell whether the change is by {' or by '.join(grains)}")
+    if grains:
+        return f"DATE_TRUNC('{grains[0].upper()}', MIN({query.time}))", _STEPS[grains[0]]
+    return _sequence(query, "period"), "1"
 
 
 def _best_of_each(query: Query) -> str:
