@@ -64,6 +64,7 @@ def test_every_key_reaches_the_agent(tmp_path: Path) -> None:
     assert [source.path for source in agent.sources] == [
         "agents/full.yaml", "prompts/analyst.md.j2", "prompts/parts/tone.md",
         "skills/forecasting/SKILL.md", "skills/sql-style/SKILL.md",
+        "skills/sql-style/references/names.md",
     ]  # fmt: skip
 
 
@@ -93,6 +94,17 @@ def test_the_digest_depends_on_content_and_on_no_place(tmp_path: Path) -> None:
         with (two / changed).open("a") as file:
             file.write("more")
         assert digest(two) != before
+
+
+def test_a_skill_file_of_the_same_size_changes_the_digest(tmp_path: Path) -> None:
+    skill = "---\nname: s\ndescription: Does it.\n---\n"
+    files = {"agents/a.yaml": MINIMAL + "skills: [s]\n", "skills/s/SKILL.md": skill}
+    (one,) = compiled(tmp_path, {**files, "skills/s/data.bin": b"\x00\xff"}).checked()
+    (two,) = compiled(tmp_path, {**files, "skills/s/data.bin": b"\xff\x00"}).checked()
+    assert [source.path for source in one.sources] == [
+        "agents/a.yaml", "skills/s/SKILL.md", "skills/s/data.bin",
+    ]  # fmt: skip
+    assert one.digest != two.digest
 
 
 def test_one_broken_agent_hides_nothing_of_another(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from retinue.compile.report import Report
 from retinue.compile.route import compile_limits, compile_route
 from retinue.compile.servers import compile_servers
 from retinue.compile.skills import load_skill
+from retinue.compile.sources import Sources
 from retinue.compile.spec import AgentSpec, SkillSpec, holds_references, is_agent_name, may_wait
 from retinue.compile.tree import Document, Node
 from retinue.compile.variables import Variables, read_variables
@@ -94,7 +95,8 @@ class _Compiler:
         self._reader = Reader(project)
         self._report = Report()
         self._prompts: Checked = {}
-        self._skills: dict[str, tuple[Skill, str] | None] = {}
+        self._skills: dict[str, tuple[Skill, tuple[str, ...]] | None] = {}
+        self._sources = Sources(self._reader)
         self._variables: Variables = read_variables(
             self._reader,
             self._report,
@@ -171,7 +173,7 @@ class _Compiler:
         if prompt is None:
             return None
         instructions, prompt_paths = prompt
-        read = [file.path, *prompt_paths, *(path for _, path in skills)]
+        read = [file.path, *prompt_paths, *(path for _, paths in skills for path in paths)]
         agent = Agent(
             name=spec.name or file.name,
             description=spec.description,
@@ -180,14 +182,14 @@ class _Compiler:
             skills=tuple(skill for skill, _ in skills),
             mcp_servers=servers,
             limits=compile_limits(spec.limits),
-            sources=tuple(sorted({self._reader.source(path) for path in read})),
+            sources=self._sources.of(read),
         )
         return replace(agent, digest=_digest(agent, used))
 
     def _resolved_skills(
         self, specs: Sequence[SkillSpec], root: Node, report: Report
-    ) -> list[tuple[Skill, str]]:
-        found: dict[str, tuple[Skill, str]] = {}
+    ) -> list[tuple[Skill, tuple[str, ...]]]:
+        found: dict[str, tuple[Skill, tuple[str, ...]]] = {}
         known = self._project.skill_names()
         for index, spec in enumerate(specs):
             place = root.at(("skills", index, "name"))
@@ -201,10 +203,13 @@ class _Compiler:
                 found[spec.name] = skill
         return list(found.values())
 
-    def _skill(self, name: str, place: Location, report: Report) -> tuple[Skill, str] | None:
+    def _skill(
+        self, name: str, place: Location, report: Report
+    ) -> tuple[Skill, tuple[str, ...]] | None:
         """A skill, read once; a broken one is told where it lies and where it is used."""
         if name not in self._skills:
-            self._skills[name] = load_skill(name, self._reader, self._report)
+            loaded = load_skill(name, self._reader, self._report)
+            self._skills[name] = loaded and (loaded[0], self._sources.add(loaded[1], self._report))
         if self._skills[name] is None:
             message = f"the skill '{name}' can't be loaded"
             report.error(place, message, "broken-skill", f"see what is said of skills/{name}")
@@ -251,9 +256,7 @@ def _digest(agent: Agent, used: Mapping[str, str]) -> str:
         "version": __version__,
         "name": agent.name,
         "sources": [[source.path, source.sha256] for source in agent.sources],
-        "skills": [
-            [skill.name, [[file.path, file.size] for file in skill.files]] for skill in agent.skills
-        ],
+        "skills": [skill.name for skill in agent.skills],
         "variables": dict(used),
     }
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)

@@ -37,9 +37,9 @@ _WHOLE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'|\[.*\]|\{.*\}")
 _FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 
 
-def load_skill(name: str, reader: Reader, report: Report) -> tuple[Skill, str] | None:
-    """The skill in `skills/<name>` and the path of its SKILL.md, or None with the reason in the
-    report. Raises nothing, whatever the folder holds.
+def load_skill(name: str, reader: Reader, report: Report) -> tuple[Skill, tuple[str, ...]] | None:
+    """The skill in `skills/<name>` and the paths of its files, SKILL.md first, or None with the
+    reason in the report. Raises nothing, whatever the folder holds.
     """
     folder = f"skills/{name}"
     try:
@@ -62,7 +62,7 @@ def load_skill(name: str, reader: Reader, report: Report) -> tuple[Skill, str] |
     if files is None or description is None:
         return None
     skill = Skill(name=name, description=description, body=manifest.body, root=root, files=files)
-    return skill, path
+    return skill, (path, *(f"{folder}/{file.path}" for file in files))
 
 
 def _skill_file(root: Path) -> str | None:
