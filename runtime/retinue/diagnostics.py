@@ -1,5 +1,6 @@
 """Mistakes in a text → lines a person can act on: place, message, code, excerpt, caret, hint."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -14,7 +15,7 @@ Severity = Literal["error", "warning"]
 class Location:
     """A token's place: `file` relative to the project's root; `line` and `column` count from 1.
 
-    `width` is the token's length in characters on that line, at least 1.
+    `column` and `width`, the token's length on that line (at least 1), count code points.
     """
 
     file: str
@@ -24,6 +25,11 @@ class Location:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+    @property
+    def end_column(self) -> int:
+        """The column after the token's last character."""
+        return self.column + self.width
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +48,24 @@ class Diagnostic:
         label = "" if self.severity == "error" else "warning: "
         return f"{self.location}: {label}{self.message} [{self.code}]"
 
-    def render(self) -> str:
-        """The whole block: headline, excerpt with caret, related places, hint."""
-        lines = [str(self)]
+    def render(self, *, colour: bool = False) -> str:
+        """The whole block: headline, excerpt with caret, related places, hint.
+
+        Nothing in it makes a terminal act but the escapes of `colour`.
+        """
+        kind = _RED if self.severity == "error" else _YELLOW
+        label = "" if self.severity == "error" else "warning: "
+        place = _styled(printable(f"{self.location}:"), _BOLD, colour)
+        code = _styled(f"[{self.code}]", kind, colour)
+        lines = [f"{place} {label}{printable(self.message)} {code}"]
         if self.excerpt is not None:
-            lines += _excerpt(self.location, self.excerpt)
-        lines += [f"  note: {place}: {note}" for place, note in self.related]
+            shown, before, caret = _excerpt(self.location, self.excerpt)
+            gutter = str(self.location.line)
+            lines.append(f"  {gutter} | {shown}")
+            lines.append(f"  {' ' * len(gutter)} | {before}{_styled(caret, kind, colour)}")
+        lines += [f"  note: {printable(f'{place}: {note}')}" for place, note in self.related]
         if self.hint:
-            lines.append(f"  hint: {self.hint}")
+            lines.append(f"  {_styled('hint:', _CYAN, colour)} {printable(self.hint)}")
         return "\n".join(lines)
 
 
@@ -84,14 +100,37 @@ def did_you_mean(word: str, known: Sequence[str]) -> str | None:
     return None
 
 
+def printable(text: str) -> str:
+    """`text` with a space for every character that a terminal would act on or can't show."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+_BOLD, _RED, _YELLOW, _CYAN = "1", "31", "33", "36"
+
+
+def _styled(text: str, style: str, colour: bool) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m" if colour and text else text
+
+
 # A minified line would drown the message; the caret stays in sight.
 _WINDOW = 100
 
 
-def _excerpt(place: Location, text: str) -> list[str]:
+def _excerpt(place: Location, text: str) -> tuple[str, str, str]:
+    """The line as shown, the blanks under it up to the caret, and the caret."""
     start = max(0, place.column - 1 - _WINDOW // 2) if len(text) > _WINDOW else 0
-    shown = "".join(c if c.isprintable() else " " for c in text[start : start + _WINDOW])
+    shown = printable(text[start : start + _WINDOW])
     offset = place.column - 1 - start
-    caret = "^" * max(1, min(place.width, len(shown) - offset))
-    gutter = str(place.line)
-    return [f"  {gutter} | {shown}", f"  {' ' * len(gutter)} | {' ' * offset}{caret}"]
+    caret = "^" * max(1, _cells(shown[offset : offset + place.width]))
+    beyond = max(0, offset - len(shown))
+    return shown, " " * (_cells(shown[:offset]) + beyond), caret
+
+
+def _cells(text: str) -> int:
+    """How many cells of a terminal `text` takes: wide characters two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )

@@ -8,8 +8,9 @@ import typer
 
 from retinue import __version__
 from retinue.cli import ask, chat, schema, serve, show, validate
+from retinue.cli.findings import tell
 from retinue.cli.options import ProjectOption, choose_project
-from retinue.diagnostics import CompileError
+from retinue.diagnostics import CompileError, printable
 from retinue.errors import ProjectError, RetinueError, UsageError
 
 FAILED = 1
@@ -57,9 +58,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except CompileError as error:
-        for diagnostic in error.diagnostics:
-            typer.echo(diagnostic.render(), err=True)
+        tell(error.diagnostics)
         sys.exit(INVALID)
     except RetinueError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {printable(str(error))}", err=True)
         sys.exit(INVALID if isinstance(error, ProjectError | UsageError) else FAILED)

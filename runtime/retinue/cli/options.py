@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from retinue.agent import Agent, JsonValue
+from retinue.cli.findings import tell
 from retinue.compile import Compilation, CompileContext, compile_agents
 from retinue.errors import ProjectError
 from retinue.project import Project
@@ -108,8 +109,7 @@ def compile_project(
 def checked(compilation: Compilation) -> tuple[Agent, ...]:
     """The agents, with warnings told. Raises CompileError, and ProjectError when there are none."""
     agents = compilation.checked()
-    for diagnostic in compilation.diagnostics:
-        typer.echo(diagnostic.render(), err=True)
+    tell(compilation.diagnostics)
     if not agents:
         raise ProjectError("there are no agents: write agents/NAME.yaml")
     return agents

@@ -1,15 +1,13 @@
 """`retinue validate`: agent files → every mistake in them."""
 
-import json
-from typing import Any
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
-from retinue.agent import Agent
+from retinue.cli.findings import MAX_SHOWN, as_github, as_json, as_sarif, counted, tell
 from retinue.cli.options import (
     AgentsArgument,
-    Output,
-    OutputOption,
     ProjectOption,
     TargetOption,
     VariableOption,
@@ -17,8 +15,30 @@ from retinue.cli.options import (
     open_project,
 )
 from retinue.compile import Compilation
-from retinue.diagnostics import Diagnostic
-from retinue.errors import ProjectError
+from retinue.compile.codes import codes
+from retinue.diagnostics import did_you_mean
+from retinue.errors import ProjectError, UsageError
+
+
+class Format(StrEnum):
+    """How the mistakes are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
+
+
+def _explain(code: str | None) -> None:
+    """Print what a code means, and stop: no project is needed for that."""
+    if code is None:
+        return
+    known = codes()
+    if code not in known:
+        near = did_you_mean(code, list(known))
+        raise UsageError(f"there is no code '{code[:60]}'" + (f": {near}" if near else ""))
+    typer.echo(f"{code}\n\n{known[code].text}")
+    raise typer.Exit
 
 
 def command(
@@ -27,57 +47,56 @@ def command(
     project: ProjectOption = None,
     variables: VariableOption = None,
     target: TargetOption = None,
-    output: OutputOption = Output.TEXT,
+    output: Annotated[
+        Format,
+        typer.Option(
+            "-o",
+            "--output",
+            help="How to print: for people, for programs, as SARIF 2.1.0, or as annotations of "
+            "GitHub Actions.",
+        ),
+    ] = Format.TEXT,
+    maximum: Annotated[
+        int,
+        typer.Option("--max", min=0, metavar="N", help="Most mistakes in the text; 0 shows all."),
+    ] = MAX_SHOWN,
+    _code: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="CODE",
+            callback=_explain,
+            is_eager=True,
+            help="Say what a code means and how to mend it, and exit.",
+        ),
+    ] = None,
 ) -> None:
     """Check agent files: all mistakes at once, each with its place and its cure."""
     opened = open_project(ctx, project)
     compilation = compile_project(opened, agents, variables, target)
-    if not (compilation.agents or compilation.diagnostics):
+    found = compilation.diagnostics
+    if not (compilation.agents or found):
         raise ProjectError("there are no agents: write agents/NAME.yaml")
-    if output is Output.JSON:
-        typer.echo(json.dumps(_as_json(compilation), indent=2, ensure_ascii=False))
-    else:
-        _print(compilation)
-    if any(d.severity == "error" for d in compilation.diagnostics):
+    match output:
+        case Format.JSON:
+            typer.echo(as_json(compilation.agents, found))
+        case Format.SARIF:
+            typer.echo(as_sarif(found))
+        case Format.GITHUB:
+            typer.echo(as_github(found), nl=bool(found))
+        case Format.TEXT:
+            _print(compilation, maximum)
+    if counted(found)["errors"]:
         raise typer.Exit(2)
 
 
 command.__name__ = "validate"
 
 
-def _print(compilation: Compilation) -> None:
-    for diagnostic in compilation.diagnostics:
-        typer.echo(diagnostic.render() + "\n", err=True)
+def _print(compilation: Compilation, maximum: int) -> None:
+    tell(compilation.diagnostics, maximum)
     for agent in compilation.agents:
         files = len(agent.sources)
         typer.echo(f"ok      {agent.name}  ({files} file{'s' * (files != 1)}, {agent.digest})")
-    errors = [d for d in compilation.diagnostics if d.severity == "error"]
-    if errors:
-        count = len(errors)
-        typer.echo(f"failed  {count} mistake{'s' * (count != 1)}", err=True)
-
-
-def _as_json(compilation: Compilation) -> dict[str, Any]:
-    return {
-        "agents": [_agent(agent) for agent in compilation.agents],
-        "diagnostics": [_diagnostic(d) for d in compilation.diagnostics],
-    }
-
-
-def _agent(agent: Agent) -> dict[str, Any]:
-    sources = [source.path for source in agent.sources]
-    return {"name": agent.name, "digest": agent.digest, "sources": sources}
-
-
-def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
-    place = diagnostic.location
-    return {
-        "file": place.file,
-        "line": place.line,
-        "column": place.column,
-        "width": place.width,
-        "severity": diagnostic.severity,
-        "code": diagnostic.code,
-        "message": diagnostic.message,
-        "hint": diagnostic.hint,
-    }
+    if errors := counted(compilation.diagnostics)["errors"]:
+        typer.echo(f"failed  {errors} mistake{'s' * (errors != 1)}", err=True)
