@@ -53,11 +53,14 @@ imports: $(DEV_READY)
 	$(BIN)/lint-imports
 
 generated: $(DEV_READY)
-	$(BIN)/retinue schema | diff -u schema/agent.schema.json - \
-	  || { echo "schema/agent.schema.json is stale: run make generate"; exit 1; }
+	@set -e; for pair in agent:agent project:retinue; do file=schema/$${pair#*:}.schema.json; \
+	  $(BIN)/retinue schema --kind $${pair%:*} | diff -u $$file - \
+	  || { echo "$$file is stale: run make generate"; exit 1; }; done
 
 generate: $(DEV_READY) ## rewrite generated files
-	$(BIN)/retinue schema > .venv/schema && mv .venv/schema schema/agent.schema.json
+	@for pair in agent:agent project:retinue; do \
+	  $(BIN)/retinue schema --kind $${pair%:*} > .venv/schema \
+	  && mv .venv/schema schema/$${pair#*:}.schema.json || exit 1; done
 
 bench: $(DEV_READY) ## measure the server against a bare one, as ratios
 	$(BIN)/python benchmarks/serve.py

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from retinue.diagnostics import Location
+
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
@@ -181,6 +183,44 @@ class Limits:
     timeout: float = 110.0
 
 
+AuthMode = Literal["databricks", "api_key", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """Who may call the agent: the workspace's users, holders of a key, or anyone on loopback."""
+
+    mode: AuthMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where conversations and keys are kept: a URL that starts with sqlite: or postgresql:."""
+
+    url: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observability:
+    """Where traces go. `content` says whether prompts and answers are part of them."""
+
+    mlflow_experiment: str | None = None
+    otlp_endpoint: Text | None = None
+    otlp_headers: tuple[tuple[str, Text], ...] = ()
+    content: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A key that compiles, and that this version can't run: its place, and its path with dots."""
+
+    place: Location
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: '{self.key}' is not supported yet"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Source:
     """A file the compiler read: `path` relative to the project's root, `sha256` in hex."""
@@ -194,6 +234,7 @@ class Agent:
     """One agent, complete: nothing after the compiler reads YAML or interpolates.
 
     `digest` is a hash over `sources`, the runtime's version and the variables that went in.
+    An agent with `unsupported` keys can be shown, and is refused by a runtime.
     """
 
     name: str
@@ -203,6 +244,10 @@ class Agent:
     skills: tuple[Skill, ...] = ()
     mcp_servers: tuple[ToolServer, ...] = ()
     limits: Limits = Limits()
+    auth: Auth | None = None
+    store: Store | None = None
+    observability: Observability | None = None
+    unsupported: tuple[Unsupported, ...] = ()
     sources: tuple[Source, ...] = ()
     digest: str = ""
 

@@ -4,6 +4,7 @@ RetinueError
 ├── ProjectError          the folder isn't a project, or a path leaves it
 ├── CompileError          agent files with mistakes (retinue.diagnostics, carries diagnostics)
 ├── UsageError            what the caller named (an agent) does not exist
+├── NotSupportedError     an agent asks for what this version can't do yet
 ├── PromptError           a prompt can't be rendered with the values it got
 ├── MissingReferenceError an environment variable or secret is missing when it is used
 ├── RequestError          the caller's request is wrong; names the parameter
@@ -41,6 +42,10 @@ class ProjectError(RetinueError):
 
 class UsageError(RetinueError):
     """The command or call names something that isn't there; the message names the nearest."""
+
+
+class NotSupportedError(RetinueError):
+    """An agent's files ask for what this version can't do yet; the message says where."""
 
 
 class PromptError(RetinueError):

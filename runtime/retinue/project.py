@@ -6,6 +6,9 @@ from pathlib import Path
 from retinue.errors import ProjectError
 
 _MAX_PATH = 1000
+PROJECT_FILE = "retinue.yaml"
+"""What the agents of a project share, at its root; optional."""
+
 AGENT_SUFFIXES = (".yaml", ".yml")
 
 

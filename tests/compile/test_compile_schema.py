@@ -7,17 +7,20 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from retinue.compile import agent_schema
+from retinue.compile import agent_schema, project_schema
 from retinue.compile.document import read_document
 from retinue.compile.report import Report
 
 HERE = Path(__file__).parent
 SCHEMA = agent_schema()
+PROJECT = project_schema()
+DEFINITIONS = {**PROJECT["$defs"], **SCHEMA["$defs"]}
 
 
 def objects() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "agent", SCHEMA
-    yield from SCHEMA["$defs"].items()
+    yield "project", PROJECT
+    yield from DEFINITIONS.items()
 
 
 def fields() -> list[tuple[str, dict[str, Any]]]:
@@ -30,9 +33,17 @@ def plain(path: Path) -> object:
 
 
 def test_it_is_a_valid_schema() -> None:
-    Draft202012Validator.check_schema(SCHEMA)
-    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert SCHEMA["required"] == ["model", "instructions"]
+    for schema in (SCHEMA, PROJECT):
+        Draft202012Validator.check_schema(schema)
+        assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_nothing_is_required_that_another_file_may_give() -> None:
+    agents, projects = Draft202012Validator(SCHEMA), Draft202012Validator(PROJECT)
+    assert agents.is_valid({"model": {"timeout": 5}, "extends": "base.yaml"})
+    assert projects.is_valid({"defaults": {"model": {"timeout": 5}}})
+    assert not projects.is_valid({"models": {"analyst": {"timeout": 5}}})
+    assert not projects.is_valid({"defaults": {"name": "a"}})
 
 
 @pytest.mark.parametrize(("name", "schema"), fields())
@@ -41,7 +52,7 @@ def test_every_key_has_a_description_and_an_example(name: str, schema: dict[str,
     assert schema["examples"]
     for example in schema["examples"]:
         bare = {k: v for k, v in schema.items() if k not in ("default", "examples")}
-        Draft202012Validator({**bare, "$defs": SCHEMA["$defs"]}).validate(example)
+        Draft202012Validator({**bare, "$defs": DEFINITIONS}).validate(example)
 
 
 def test_no_object_takes_unknown_keys() -> None:
@@ -65,7 +76,7 @@ def test_what_compiles_is_valid(path: Path) -> None:
     [
         "ten-mistakes", "unknown-keys", "other-platforms", "other-platforms-servers",
         "not-supported-yet", "wrong-types", "wrong-nested-types", "empty-values", "empty-texts",
-        "bad-version", "name-too-long", "model-with-blank", "missing-both", "extra-settings",
+        "bad-version", "name-too-long", "model-with-blank", "extra-settings",
         "list-at-root", "text-at-root",
     ],
 )  # fmt: skip

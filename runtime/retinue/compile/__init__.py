@@ -2,6 +2,6 @@
 
 from retinue.compile.interpolate import CompileContext
 from retinue.compile.resolve import Compilation, compile_agents
-from retinue.compile.schema import agent_schema
+from retinue.compile.schema import agent_schema, project_schema
 
-__all__ = ["Compilation", "CompileContext", "agent_schema", "compile_agents"]
+__all__ = ["Compilation", "CompileContext", "agent_schema", "compile_agents", "project_schema"]

@@ -54,7 +54,7 @@ class Shorthand:
         return {"anyOf": [text, handler(schema)]}
 
     def _expanded(self, value: object) -> object:
-        if isinstance(value, str):
+        if isinstance(value, str | Template | Pending):
             return {self.key: value}
         if not isinstance(value, dict):
             raise PydanticCustomError("string_or_object", "")
@@ -143,3 +143,44 @@ class ScalarDefault:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return {"anyOf": [{"type": ["string", "number", "boolean"]}, handler(schema)]}
+
+
+class Names:
+    """A list of names may stand for an object with an empty object under each."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_by_name, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        names = {"type": "array", "items": {"type": "string", "minLength": 1}}
+        return {"anyOf": [{**names, "description": "Names of retinue.yaml."}, handler(schema)]}
+
+
+def _by_name(value: object) -> object:
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return {name: {} for name in value}
+    if not isinstance(value, dict):
+        raise PydanticCustomError("names_or_object", "")
+    return value
+
+
+class OneOrMore:
+    """A text may stand for a list of it alone."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_listed, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string", "minLength": 1}, handler(schema)]}
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value

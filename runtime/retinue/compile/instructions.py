@@ -1,14 +1,11 @@
 """`instructions` of an agent file → Instructions: the prompt read, its variables checked."""
 
-import keyword
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from retinue.agent import Instructions, JsonValue, Variable, VariableType
-from retinue.compile.fields import reread
-from retinue.compile.interpolate import Resolved
+from retinue.agent import Instructions, Variable
 from retinue.compile.mistakes import stands_for
+from retinue.compile.prompt_variables import PromptVariables, is_name
 from retinue.compile.prompts import (
     MAX_PROMPT_BYTES,
     PromptCheck,
@@ -26,27 +23,18 @@ from retinue.diagnostics import Location, did_you_mean
 
 _ROOT: Path = ("instructions",)
 _VARIABLES: Path = ("instructions", "variables")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED = frozenset({*keyword.kwlist, "true", "false", "none", "loop", "self", "context"})
-_METADATA = re.compile(r"request\.metadata\.[A-Za-z0-9_.-]{1,64}")
-_SOURCES = (
-    "user.email", "user.name", "user.id", "clock.date", "clock.time", "clock.datetime",
-)  # fmt: skip
-_TYPES: Mapping[VariableType, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """A prompt's text, its file's path, and the files read for it."""
+    """A prompt's text, its file's path, the files read for it, and what it is known by if agents
+    may share it.
+    """
 
     source: PromptText
     origin: str
     files: tuple[str, ...]
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +49,7 @@ class _Checked:
 
 
 Checked = dict[str, _Checked]
-"""Prompt files that were checked, by path: agents share them."""
+"""Prompts that were checked, by path or place: agents share them."""
 
 
 _NOTHING_TO_CHECK = _Checked((), (), (), failed=False, report=Report())
@@ -69,10 +57,14 @@ _NOTHING_TO_CHECK = _Checked((), (), (), failed=False, report=Report())
 
 @dataclass(slots=True)
 class InstructionsStage:
-    """The instructions of one agent: `document` as written, `root` with references replaced."""
+    """The instructions of one agent: `file` is its own, `documents` all that its tree comes from,
+    `shared` the variables that any prompt may use.
+    """
 
-    document: Document
+    file: str
+    documents: Mapping[str, Document]
     root: Node
+    shared: Mapping[str, Variable]
     reader: Reader
     report: Report
     checked: Checked
@@ -81,7 +73,7 @@ class InstructionsStage:
         """The instructions and the files that were read for them, or None with the reason in
         the report.
         """
-        variables = tuple(self._variable(*item) for item in spec.variables.items())
+        variables = PromptVariables(self.root, _VARIABLES, self.report).compile(spec.variables)
         prompt = self._prompt(spec)
         if prompt is None:
             return None
@@ -90,6 +82,7 @@ class InstructionsStage:
         checked = self._checked(prompt) if template else _NOTHING_TO_CHECK
         self.report.take(checked.report)
         self._check_declared(checked.uses, spec.variables)
+        variables += self._used_of_shared(checked.uses, spec.variables)
         if not checked.failed:
             self._check_used(checked.uses, spec.variables)
         instructions = Instructions(
@@ -101,13 +94,19 @@ class InstructionsStage:
         )
         return instructions, [*prompt.files, *checked.files]
 
+    def _used_of_shared(
+        self, uses: Iterable[Use], declared: Mapping[str, VariableSpec]
+    ) -> tuple[Variable, ...]:
+        names = [u.name for u in uses if u.name not in declared and u.name in self.shared]
+        return tuple(self.shared[name] for name in dict.fromkeys(names))
+
     def _checked(self, prompt: _Prompt) -> _Checked:
-        """A prompt file is checked once, a text in the agent file where it stands."""
-        if not prompt.files:
+        """A prompt that agents share is checked once, a text in the agent's own file for itself."""
+        if prompt.key is None:
             return self._check(prompt)
-        if prompt.origin not in self.checked:
-            self.checked[prompt.origin] = self._check(prompt)
-        return self.checked[prompt.origin]
+        if prompt.key not in self.checked:
+            self.checked[prompt.key] = self._check(prompt)
+        return self.checked[prompt.key]
 
     def _check(self, prompt: _Prompt) -> _Checked:
         report = self.report.sibling()
@@ -152,11 +151,9 @@ class InstructionsStage:
             )
             self.report.error(node.place, message, "too-large")
             return None
-        return _Prompt(PromptText(text, _Inline(self.document, node, text).place), self._file, ())
-
-    @property
-    def _file(self) -> str:
-        return self.document.file
+        file = node.place.file
+        source = PromptText(text, _Inline(self.documents[file], node, text).place)
+        return _Prompt(source, file, (), None if file == self.file else str(node.place))
 
     def _no_text(self, place: Location) -> None:
         self.report.error(place, "the instructions are empty", "empty-value", "write what to do")
@@ -168,7 +165,7 @@ class InstructionsStage:
         if not source.text.strip():
             self._no_text(place)
             return None
-        return _Prompt(source, path, (path,))
+        return _Prompt(source, path, (path,), path)
 
     def _source(self, path: str, place: Location) -> PromptText | None:
         """A prompt file's text; the reason why there is none goes to `place`."""
@@ -202,15 +199,16 @@ class InstructionsStage:
         return self.reader.is_under(path, "prompts")
 
     def _check_declared(self, uses: Iterable[Use], declared: Mapping[str, VariableSpec]) -> None:
-        missing = [u for u in uses if u.name not in declared and not self._was_declared(u.name)]
+        known = {**self.shared, **declared}
+        missing = [u for u in uses if u.name not in known and not self._was_declared(u.name)]
         for use in missing[:MAX_PER_FILE]:
-            message, hint = undeclared(use, declared)
+            message, hint = undeclared(use, known)
             self.report.error(use.place, message, "undeclared-variable", hint)
 
     def _check_used(self, uses: Iterable[Use], declared: Mapping[str, VariableSpec]) -> None:
         used = {use.name for use in uses}
         for name in declared:
-            if name not in used and _is_name(name):
+            if name not in used and is_name(name):
                 place = self.root.key((*_VARIABLES, name))
                 message = f"the variable '{name}' is not used in the prompt"
                 hint = f"write {{{{ {name} }}}} in the prompt, or remove the variable"
@@ -220,63 +218,6 @@ class InstructionsStage:
         """Whether the variable is there, but was left out because it is wrong."""
         left_out = self.root.find(_ROOT).absent
         return "variables" in left_out or name in self.root.find(_VARIABLES).absent
-
-    def _variable(self, name: str, spec: VariableSpec) -> Variable:
-        path = (*_VARIABLES, name)
-        self._check_name(name)
-        kind, default = self._typed_default(path, spec)
-        if spec.source is not None:
-            self._check_source(spec.source, self.root.at((*path, "source")))
-        elif default is None and "default" not in self.root.find(path).absent:
-            message = f"the variable '{name}' has neither a default nor a source"
-            self.report.error(self.root.key(path), message, "missing-key", "give it one of them")
-        required = default is None if spec.required is None else spec.required
-        return Variable(
-            name=name, type=kind, default=default, source=spec.source, required=required
-        )
-
-    def _check_name(self, name: str) -> None:
-        if not _is_name(name):
-            message = f"{quoted(name)} can't be a variable's name"
-            hint = "use letters, digits and underscores, and no word that Jinja2 or Python reserves"
-            self.report.error(self.root.key((*_VARIABLES, name)), message, "bad-name", hint)
-
-    def _typed_default(self, path: Path, spec: VariableSpec) -> tuple[VariableType, JsonValue]:
-        default = spec.default
-        if isinstance(default, Resolved):
-            default = str(default) if spec.type in (None, "string") else reread(default)
-        if default is None or spec.type is None:
-            return spec.type or _type_of(default), default
-        if not isinstance(default, _TYPES[spec.type]) or (
-            isinstance(default, bool) and spec.type != "boolean"
-        ):
-            place = self.root.at((*path, "default"))
-            message = f"the default is not of the type {spec.type}"
-            self.report.error(place, message, "wrong-type", "change the default, or the type")
-        return spec.type, default
-
-    def _check_source(self, source: str, place: Location) -> None:
-        if source in _SOURCES or _METADATA.fullmatch(source):
-            return
-        known = ("request.metadata.KEY", *_SOURCES)
-        near = did_you_mean(source[:60], known)
-        if source.startswith("env."):
-            near = f"the environment is read at compile time: default: ${{{source[:60]}}}"
-        elif not (near and near.startswith("did")):
-            near = f"one of: {', '.join(known)}"
-        self.report.error(place, f"unknown source {quoted(source)}", "unknown-source", near)
-
-
-def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and name not in _RESERVED
-
-
-def _type_of(default: JsonValue) -> VariableType:
-    if isinstance(default, bool):
-        return "boolean"
-    if isinstance(default, int | float):
-        return "integer" if isinstance(default, int) else "number"
-    return "string"
 
 
 @dataclass(frozen=True, slots=True)

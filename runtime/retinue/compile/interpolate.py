@@ -145,7 +145,8 @@ def _hint(body: str) -> str:
 
 @dataclass(slots=True)
 class Interpolation:
-    """Replaces the references of one document. `used` collects the variables that went in.
+    """Replaces the references of one document. `used` collects the variables that went in, and
+    `written` what stood where a bundle variable may wait for its value.
 
     `holds_references` says whether the field at a path may keep references; `may_wait`, whether
     a variable without a value is fine there.
@@ -157,6 +158,7 @@ class Interpolation:
     holds_references: Callable[[Path], bool]
     may_wait: Callable[[Path], bool]
     used: dict[str, str] = field(default_factory=dict)
+    written: dict[Location, str] = field(default_factory=dict)
 
     def apply(self, document: Document) -> Node:
         """The tree with its references replaced; a value that has none is left out (`absent`)."""
@@ -185,6 +187,8 @@ class Interpolation:
             message = f"a value holds more than {_MAX_REFERENCES} references"
             self.report.error(node.place, message, "too-many-references")
             return None
+        if self.may_wait(path):
+            self.written[node.place] = text
         found = parts(text)
         places = _Places(document, node, text)
         values = [

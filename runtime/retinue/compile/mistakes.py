@@ -1,8 +1,9 @@
-"""A document's tree → an AgentSpec; pydantic's errors → our own sentences at the exact token."""
+"""A tree → the Spec of its file; pydantic's errors → our own sentences at the exact token."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -18,27 +19,60 @@ _MAX_ROUNDS = 8
 _STAND_IN: Mapping[str, object] = {"model": "-", "instructions": "-"}
 
 
-def read_spec(root: Node, report: Report) -> tuple[AgentSpec, Node] | None:
-    """The spec and the tree it was read from; None where there is nothing to go on with.
+Filled = Callable[[dict[str, object]], dict[str, object]]
+
+
+def read_agent(root: Node, report: Report) -> tuple[AgentSpec, Node] | None:
+    """The spec of a whole agent and the tree it was read from; None where there is nothing to go
+    on with.
 
     Every mistake goes to the report. Wrong values are then left out of both, so that what is
     right can be checked further: a spec alone doesn't mean that the file was good.
     """
-    if not isinstance(root.value, dict):
-        _no_object(root, report)
+    if not _is_object(root, report):
         return None
+    _missing_at_root(root, report)
+    return read_spec(AgentSpec, root, report, lambda plain: {**_STAND_IN, **plain})
+
+
+def read_part(root: Node, report: Report) -> Node:
+    """What is right in a part of an agent, which may lack what others have."""
+    read = read_spec(AgentSpec, root, report, completed) if _is_object(root, report) else None
+    return read[1] if read else Node({}, root.place)
+
+
+def completed(plain: dict[str, object]) -> dict[str, object]:
+    """A part of an agent with something in place of the keys that a whole one needs."""
+    whole: dict[str, object] = {**_STAND_IN, **plain}
+    model = whole["model"]
+    return {**whole, "model": {"name": "-", **model}} if isinstance(model, dict) else whole
+
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+def read_spec(
+    kind: type[AnySpec], root: Node, report: Report, filled: Filled
+) -> tuple[AnySpec, Node] | None:
+    """As `read_agent`, for the object at any file's root; `filled` adds what may be missing."""
+    form = _Form(kind, report)
     root = root.without(path for path, _ in root.where(lambda value: value is INVALID))
     root = root.without(_empty(root, report))
-    _missing_at_root(root, report)
     for _ in range(_MAX_ROUNDS):
         try:
-            return AgentSpec.model_validate({**_STAND_IN, **_plain(root)}), root
+            return kind.model_validate(filled(_plain(root))), root
         except ValidationError as error:
             errors = error.errors(include_url=False)
         for details in errors[: 2 * MAX_PER_FILE]:
-            _report(details, root, report)
+            form.tell(details, root)
         root = root.without(_wrong(details, root) for details in errors)
     return None
+
+
+def _is_object(root: Node, report: Report) -> bool:
+    if not isinstance(root.value, dict):
+        _no_object(root, report)
+    return isinstance(root.value, dict)
 
 
 def _plain(root: Node) -> dict[str, object]:
@@ -57,7 +91,7 @@ def _no_object(root: Node, report: Report) -> None:
 def _empty(root: Node, report: Report) -> Iterator[Path]:
     """Keys without a value: refused everywhere but among parameters that are passed on."""
     for path, _ in root.where(lambda value: value is None):
-        if path[:3] != ("model", "settings", "extra"):
+        if not _may_be_null(path):
             place = root.key(path)
             message = (
                 f"'{path[-1]}' has no value" if isinstance(path[-1], str) else "an item is empty"
@@ -66,22 +100,27 @@ def _empty(root: Node, report: Report) -> Iterator[Path]:
             yield path
 
 
+def _may_be_null(path: Path) -> bool:
+    """Whether the value is passed on, or is part of a JSON Schema."""
+    return "extra" in path[2:5] or "output_schema" in path[:2]
+
+
 def _missing_at_root(root: Node, report: Report) -> None:
     for key in _STAND_IN:
-        if key not in root.entries and key not in root.absent and not stands_for(key, root, ()):
+        if _lacks(root, key) and not stands_for(key, root, ()):
             place = root.place
             example = AgentSpec.model_fields[key].examples or [""]
             report.error(place, f"'{key}' is missing", "missing-key", f"add '{key}: {example[0]}'")
 
 
+def _lacks(node: Node, key: str) -> bool:
+    """Whether a key isn't there, or has no value: that is told already where it was left out."""
+    return key not in node.entries and key not in node.absent
+
+
 def stands_for(key: str, root: Node, path: Path) -> bool:
     """Whether a wrong key of the object at `path` was meant for `key`, and its hint says so."""
-    spec = _spec_at(path)
-    node = root.find(path)
-    if spec is None:
-        return False
-    wrong = ({*node.entries} - {*spec.model_fields}) | node.absent
-    return any(re.search(rf"[`']{key}\b", _key_hint(spec, other) or "") for other in wrong)
+    return _Form(AgentSpec, Report()).stands_for(key, root, path)
 
 
 def _key_hint(spec: type[Spec], key: str) -> str | None:
@@ -100,37 +139,54 @@ def _wrong(details: ErrorDetails, root: Node) -> Path:
     return path[:depth]
 
 
-def _report(details: ErrorDetails, root: Node, report: Report) -> None:
-    path = tuple(details["loc"])
-    kind = details["type"]
-    if kind == "missing":
-        _missing(path, root, report)
-    elif kind == "extra_forbidden":
-        _unknown_key(path, root, report)
-    else:
-        code, message, hint = _sentence(details)
-        report.error(root.at(path), message, code, hint)
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a kind of file may hold, and where its mistakes go."""
 
+    kind: type[Spec]
+    report: Report
 
-def _missing(path: Path, root: Node, report: Report) -> None:
-    owner = root.find(path[:-1])
-    if path[-1] in owner.absent or stands_for(str(path[-1]), root, path[:-1]):
-        return
-    place = root.key(path[:-1]) if path[:-1] else owner.place
-    report.error(place, f"'{path[-1]}' is missing", "missing-key", f"add '{path[-1]}'")
+    def tell(self, details: ErrorDetails, root: Node) -> None:
+        path = tuple(details["loc"])
+        kind = details["type"]
+        if kind == "missing":
+            self._missing(path, root)
+        elif kind == "extra_forbidden":
+            self._unknown_key(path, root)
+        else:
+            code, message, hint = _sentence(details)
+            self.report.error(root.at(path), message, code, hint)
 
+    def stands_for(self, key: str, root: Node, path: Path) -> bool:
+        spec = _spec_at(self.kind, path)
+        node = root.find(path)
+        if spec is None:
+            return False
+        wrong = ({*node.entries} - {*spec.model_fields}) | node.absent
+        return any(re.search(rf"[`']{key}\b", _key_hint(spec, other) or "") for other in wrong)
 
-def _unknown_key(path: Path, root: Node, report: Report) -> None:
-    key = str(path[-1])
-    spec = _spec_at(path[:-1])
-    if spec is None:
-        return
-    where = f" in {_dotted(path[:-1])}" if path[:-1] else ""
-    if key in spec.later:
-        report.error(root.key(path), f"'{key}' is not supported yet", "not-supported-yet")
-        return
-    hint = _key_hint(spec, key)
-    report.error(root.key(path), f"unknown key {_key(key)}{where}", "unknown-key", hint)
+    def _missing(self, path: Path, root: Node) -> None:
+        owner = root.find(path[:-1])
+        if path[-1] in owner.absent or self.stands_for(str(path[-1]), root, path[:-1]):
+            return
+        place = root.key(path[:-1]) if path[:-1] else owner.place
+        if place.file == root.place.file:
+            message = f"'{path[-1]}' is missing"
+        else:  # the object is from a file that needn't be complete
+            place, message = root.place, f"'{_dotted(path)}' is missing"
+        self.report.error(place, message, "missing-key", f"add '{path[-1]}'")
+
+    def _unknown_key(self, path: Path, root: Node) -> None:
+        key = str(path[-1])
+        spec = _spec_at(self.kind, path[:-1])
+        if spec is None:
+            return
+        where = f" in {_dotted(path[:-1])}" if path[:-1] else ""
+        if key in spec.later:
+            self.report.error(root.key(path), f"'{key}' is not supported yet", "not-supported-yet")
+            return
+        hint = _key_hint(spec, key)
+        self.report.error(root.key(path), f"unknown key {_key(key)}{where}", "unknown-key", hint)
 
 
 def _dotted(path: Path) -> str:
@@ -142,9 +198,8 @@ def _key(key: str) -> str:
     return f"'{quoted(key)[1:-1]}'"
 
 
-def _spec_at(path: Path) -> type[Spec] | None:
-    """The model that describes the object at `path`."""
-    kind: Any = AgentSpec
+def _spec_at(kind: Any, path: Path) -> type[Spec] | None:
+    """The model that describes the object at `path` of a file of a kind."""
     for step in path:
         inner = _spec_in(kind)
         if inner is not None and str(step) in inner.model_fields:
@@ -202,6 +257,7 @@ _EXPECTED = {
     "dict_type": "an object",
     "model_type": "an object",
     "string_or_object": "a string or an object",
+    "names_or_object": "an object or a list of names",
     "scalar": "a string, a number, true or false",
     "duration": "a duration such as 60s, 2m or 500ms",
     "duration_range": "a duration above 0 and up to 24h",

@@ -9,16 +9,19 @@ from retinue import __version__
 from retinue.agent import Agent, Skill
 from retinue.compile.document import read_document
 from retinue.compile.instructions import Checked, InstructionsStage
-from retinue.compile.interpolate import CompileContext, Interpolation
-from retinue.compile.mistakes import read_spec
+from retinue.compile.interpolate import CompileContext
+from retinue.compile.layers import Layer, Layers
+from retinue.compile.mistakes import read_agent
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.report import Report
 from retinue.compile.route import compile_limits, compile_route
 from retinue.compile.servers import compile_servers
+from retinue.compile.shared import compile_auth, read_shared
 from retinue.compile.skills import load_skill
 from retinue.compile.sources import Sources
-from retinue.compile.spec import AgentSpec, SkillSpec, holds_references, is_agent_name, may_wait
+from retinue.compile.spec import AgentSpec, SkillSpec, is_agent_name
 from retinue.compile.tree import Document, Node
+from retinue.compile.unsupported import agent_unsupported, warn
 from retinue.compile.variables import Variables, read_variables
 from retinue.diagnostics import CompileError, Diagnostic, Location, did_you_mean
 from retinue.errors import UsageError
@@ -104,6 +107,18 @@ class _Compiler:
             env=context.env,
             target=context.target,
         )
+        self._documents: dict[str, Document] = {}
+        self._shared = read_shared(
+            self._reader, self._report, self._documents, context, self._variables
+        )
+        self._layers = Layers(
+            context,
+            self._variables,
+            self._reader,
+            self._report,
+            self._documents,
+            self._shared.base,
+        )
 
     def compile(self, names: Sequence[str] | None) -> Compilation:
         paths = self._paths() if names is None else self._chosen([*dict.fromkeys(names)])
@@ -142,38 +157,36 @@ class _Compiler:
     def _agent(self, file: _File) -> Agent | None:
         if file.document is None:
             return None
-        interpolation = self._interpolation(file.report)
-        read = read_spec(interpolation.apply(file.document), file.report)
+        layer = self._layers.agent(file.document, file.report)
+        root = self._shared.named.applied(layer.root, file.report)
+        read = read_agent(root, file.report)
         if read is None:
             return None
         spec, root = read
-        agent = self._compiled(spec, root, file, file.document, interpolation.used)
-        return None if file.report.failed else agent
-
-    def _interpolation(self, report: Report) -> Interpolation:
-        return Interpolation(self._context, self._variables, report, holds_references, may_wait)
+        agent = self._compiled(spec, root, file, file.document, layer)
+        return None if layer.failed or file.report.failed else agent
 
     def _compiled(
-        self,
-        spec: AgentSpec,
-        root: Node,
-        file: _File,
-        document: Document,
-        used: Mapping[str, str],
+        self, spec: AgentSpec, root: Node, file: _File, document: Document, layer: Layer
     ) -> Agent | None:
         """The agent; something even where there are mistakes, so that all of them are found."""
-        report = file.report
+        report, shared = file.report, self._shared
         if spec.name is None and "name" not in root.absent:
             _check_stem(file)
         skills = self._resolved_skills(spec.skills, root, report)
-        servers = compile_servers(spec.mcp_servers, document, root, self._reader, report)
-        stage = InstructionsStage(document, root, self._reader, report, self._prompts)
+        servers = compile_servers(spec.mcp_servers, layer.written, root, self._reader, report)
+        documents = {**self._documents, file.path: document}
+        stage = InstructionsStage(
+            file.path, documents, root, shared.variables, self._reader, report, self._prompts
+        )
         prompt = stage.compile(spec.instructions)
         route = compile_route(spec.model, root, report)
+        unsupported = (*agent_unsupported(root), *shared.unsupported)
+        warn(unsupported, report)
         if prompt is None:
             return None
         instructions, prompt_paths = prompt
-        read = [file.path, *prompt_paths, *(path for _, paths in skills for path in paths)]
+        read = [*layer.files, *prompt_paths, *(path for _, paths in skills for path in paths)]
         agent = Agent(
             name=spec.name or file.name,
             description=spec.description,
@@ -182,9 +195,13 @@ class _Compiler:
             skills=tuple(skill for skill, _ in skills),
             mcp_servers=servers,
             limits=compile_limits(spec.limits),
+            auth=compile_auth(spec.auth),
+            store=shared.store,
+            observability=shared.observability,
+            unsupported=unsupported,
             sources=self._sources.of(read),
         )
-        return replace(agent, digest=_digest(agent, used))
+        return replace(agent, digest=_digest(agent, layer.used))
 
     def _resolved_skills(
         self, specs: Sequence[SkillSpec], root: Node, report: Report

@@ -17,13 +17,13 @@ _NUL = re.compile("\0")
 _CLEAR = "write ${secret.scope/key} or ${env.NAME}, and revoke the secret if it was shared"
 
 
-def compile_route(spec: ModelSpec, root: Node, report: Report) -> Route:
-    """The route. Mistakes that no single field shows go to `report`."""
+def compile_route(spec: ModelSpec, root: Node, report: Report, path: Path = ("model",)) -> Route:
+    """The route at `path` of a tree. Mistakes that no single field shows go to `report`."""
     return Route(
         model=spec.name,
-        api_base=reference(spec.api_base, root, ("model", "api_base"), report, url=True),
-        api_key=reference(spec.api_key, root, ("model", "api_key"), report, line=True),
-        settings=MappingProxyType(_settings(spec.settings, root, report)),
+        api_base=reference(spec.api_base, root, (*path, "api_base"), report, url=True),
+        api_key=reference(spec.api_key, root, (*path, "api_key"), report, line=True),
+        settings=MappingProxyType(_settings(spec.settings, root, (*path, "settings"), report)),
         timeout=spec.timeout,
     )
 
@@ -38,9 +38,9 @@ def compile_limits(spec: LimitsSpec) -> Limits:
     )
 
 
-def _settings(spec: SettingsSpec, root: Node, report: Report) -> dict[str, JsonValue]:
+def _settings(spec: SettingsSpec, root: Node, path: Path, report: Report) -> dict[str, JsonValue]:
     known = spec.model_dump(exclude_none=True, exclude={"extra"})
-    path = ("model", "settings", "extra")
+    path = (*path, "extra")
     for key in spec.extra:
         if key in _OURS:
             message = f"'{key}' is set by the run itself"

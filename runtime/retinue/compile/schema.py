@@ -1,7 +1,8 @@
-"""The models of an agent file → its JSON Schema (draft 2020-12), for editors."""
+"""The models of agent files and retinue.yaml → their JSON Schemas (draft 2020-12), for editors."""
 
 from typing import Any
 
+from retinue.compile.project_spec import ProjectSpec
 from retinue.compile.spec import AgentSpec
 
 Schema = dict[str, Any]
@@ -17,19 +18,53 @@ _OF_OBJECTS = ("description", "required")
 _BOUNDS = {"ge": "minimum", "le": "maximum", "min_length": "minLength"}
 
 
+_HEAD = ("version", "name", "extends")
+
+
 def agent_schema() -> Schema:
     """The JSON Schema of an agent file.
 
     It says what the compiler says, but for what a schema can't: that names exist, that keys
-    exclude each other, and what a prompt needs.
+    exclude each other, what a prompt needs, and what retinue.yaml or another file supplies: so no
+    key is required at the root, nor a model's name.
     """
     made = AgentSpec.model_json_schema()
+    defs = {**made["$defs"], "ModelSpec": _partial(made["$defs"]["ModelSpec"])}
+    properties = made["properties"]
+    first = {key: properties[key] for key in _HEAD}
+    return _document("A Retinue agent", _partial({**made, "properties": first | properties}), defs)
+
+
+def project_schema() -> Schema:
+    """The JSON Schema of retinue.yaml, with the same limits."""
+    made = ProjectSpec.model_json_schema()
+    defs = dict(made["$defs"])
+    defs["DefaultsSpec"] = _renamed(_partial(defs["DefaultsSpec"]), "ModelSpec", "ModelPart")
+    defs["ModelPart"] = _partial(defs["ModelSpec"])
+    return _document("What the agents of a Retinue project share", made, defs)
+
+
+def _document(title: str, root: Schema, defs: Schema) -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A Retinue agent",
-        **_object(made),
-        "$defs": {name: _object(schema) for name, schema in sorted(made["$defs"].items())},
+        "title": title,
+        **_object(root),
+        "$defs": {name: _object(schema) for name, schema in sorted(defs.items())},
     }
+
+
+def _partial(schema: Schema) -> Schema:
+    """An object that another file may complete."""
+    return {key: value for key, value in schema.items() if key != "required"}
+
+
+def _renamed(schema: Any, name: str, other: str) -> Any:
+    """The schema with references to the definition `name` led to another."""
+    if isinstance(schema, dict):
+        return {key: _renamed(value, name, other) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_renamed(value, name, other) for value in schema]
+    return f"#/$defs/{other}" if schema == f"#/$defs/{name}" else schema
 
 
 def _object(schema: Schema) -> Schema:

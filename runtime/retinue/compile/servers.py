@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from retinue.agent import Databricks, Http, Stdio, Text, ToolServer, Twin
 from retinue.compile.interpolate import Pending
 from retinue.compile.mistakes import stands_for
+from retinue.compile.named import TRANSPORTS
 from retinue.compile.reader import Reader
 from retinue.compile.report import Report, quoted
 from retinue.compile.route import reference
 from retinue.compile.server_spec import OfflineSpec, ServerSpec
-from retinue.compile.tree import Document, Node, Path
+from retinue.compile.tree import Node, Path
+from retinue.diagnostics import Location
 from retinue.errors import ProjectError
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 _ENV_NAME = re.compile(r"[^=\0]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
-_KINDS = ("databricks", "url", "command")
 _ONLY_WITH: Mapping[str, str] = {
     "args": "command",
     "env": "command",
@@ -29,26 +30,26 @@ _ONLY_WITH: Mapping[str, str] = {
 
 def compile_servers(
     specs: Mapping[str, ServerSpec],
-    document: Document,
+    written: Mapping[Location, str],
     root: Node,
     reader: Reader,
     report: Report,
 ) -> tuple[ToolServer, ...]:
     """The servers that have no mistake; the mistakes of the others go to `report`.
 
-    `document` is the file as written, `root` its tree with references replaced.
+    `root` is a tree with references replaced, `written` what stood at some places before.
     """
-    servers = (_Server(name, spec, document, root, reader, report) for name, spec in specs.items())
+    servers = (_Server(name, spec, written, root, reader, report) for name, spec in specs.items())
     return tuple(made for server in servers if (made := server.compile()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """One server of one agent file."""
+    """One server of one tree."""
 
     name: str
     spec: ServerSpec
-    document: Document
+    written: Mapping[Location, str]
     root: Node
     reader: Reader
     report: Report
@@ -89,14 +90,14 @@ class _Server:
 
     def _kind(self) -> str | None:
         """The key that says where the server is; an error unless there is exactly one."""
-        given = [kind for kind in _KINDS if kind in self._given()]
+        given = [kind for kind in TRANSPORTS if kind in self._given()]
         if len(given) == 1:
             return given[0]
         if given:
             place = self.root.key((*self._path, given[1]))
             message = f"'{given[0]}' and '{given[1]}' exclude each other"
             self.report.error(place, message, "conflicting-keys", "keep one of them")
-        elif not any(stands_for(kind, self.root, self._path) for kind in _KINDS):
+        elif not any(stands_for(kind, self.root, self._path) for kind in TRANSPORTS):
             message = "the server lacks one of 'databricks', 'url' and 'command'"
             self.report.error(self.root.key(self._path), message, "missing-key")
         return None
@@ -132,7 +133,7 @@ class _Server:
                 self.report.error(self.root.key(path), message, "missing-key", hint)
             return None
         path = (*path, "genie_space")
-        written = str(self.document.root.find(path).value)
+        written = self.written.get(self.root.at(path), str(target))
         found = reference(target, self.root, path, self.report)
         return Databricks(kind="genie_space", target=found, written=written)
 

@@ -6,13 +6,16 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from retinue.agent import VariableType
+from retinue.compile.access_spec import AuthSpec
 from retinue.compile.fields import (
     Boolean,
     Duration,
     Integer,
     Json,
+    Names,
     NonEmpty,
     Number,
+    OneOrMore,
     Reference,
     Scalar,
     ScalarDefault,
@@ -30,6 +33,10 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
     ("mcp_servers", "*", "headers", "*"),
     ("mcp_servers", "*", "env", "*"),
     ("mcp_servers", "*", "args", "*"),
+    ("store",),
+    ("store", "url"),
+    ("observability", "otlp", "endpoint"),
+    ("observability", "otlp", "headers", "*"),
 )
 """Fields that keep `${env…}`, `${secret…}` and `${workspace…}` until they are used."""
 
@@ -52,7 +59,7 @@ def _matches(path: Path, pattern: tuple[str, ...]) -> bool:
     )
 
 
-_MODEL_NAME = r"^\S+$"
+MODEL_NAME = r"^\S+$"
 _AGENT_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 _MAX_AGENT_NAME = 20
 
@@ -142,9 +149,10 @@ class ModelSpec(Spec):
     }
 
     name: str = Field(
-        description="A LiteLLM model id: the provider, a slash, the model.",
+        description="A LiteLLM model id (the provider, a slash, the model), or the name of one of "
+        "retinue.yaml's models, which this object then goes over.",
         examples=["databricks/databricks-claude-sonnet-4-5"],
-        pattern=_MODEL_NAME,
+        pattern=MODEL_NAME,
     )
     api_base: Reference | None = Field(
         default=None,
@@ -271,9 +279,7 @@ _INSTRUCTIONS = (
 _SERVERS = ("mcpServers", "mcp", "servers", "toolsets", "mcp_server")
 _MODELS = ("llm", "model_name", "modelName", "model_id", "engine")
 _LATER_ROOT = (
-    "auth",
     "deploy",
-    "extends",
     "guardrails",
     "output_schema",
     "serve",
@@ -282,8 +288,8 @@ _LATER_ROOT = (
 )
 
 
-class AgentSpec(Spec):
-    """An agent file."""
+class DefaultsSpec(Spec):
+    """What an agent has, and what retinue.yaml gives every agent."""
 
     later: ClassVar = frozenset(_LATER_ROOT)
     hints: ClassVar = {
@@ -298,26 +304,19 @@ class AgentSpec(Spec):
         **dict.fromkeys(("response_format", "output_type"), "use `output_schema`"),
         "tools": "tools come from MCP servers: use `mcp_servers`",
         "variables": "put it under `instructions`",
+        **dict.fromkeys(("name", "version", "extends"), "it goes in an agent's own file"),
         "id": "use `name`",
     }
 
-    version: Literal[1] = Field(default=1, description="The version of this format.", examples=[1])
-    name: str | None = Field(
-        default=None,
-        max_length=_MAX_AGENT_NAME,
-        pattern=_AGENT_NAME,
-        description="The agent's name: a-z, 0-9 and hyphens, at most 20 characters. By default "
-        "the file's stem.",
-        examples=["sales-analyst"],
-    )
     description: str = Field(
         default="",
         max_length=1024,
         description="What the agent is for, in a sentence.",
         examples=["Answers sales questions with figures from the warehouse."],
     )
-    model: Annotated[ModelSpec, Shorthand("name", pattern=_MODEL_NAME)] = Field(
-        description="The model: a LiteLLM id, or an object.",
+    model: Annotated[ModelSpec, Shorthand("name", pattern=MODEL_NAME)] = Field(
+        description="The model: the name of one of retinue.yaml's models, a LiteLLM id, or an "
+        "object.",
         examples=["databricks/databricks-claude-sonnet-4-5"],
     )
     instructions: Annotated[InstructionsSpec, Shorthand("text")] = Field(
@@ -331,13 +330,45 @@ class AgentSpec(Spec):
         description="Skills under skills/ that the agent can load.",
         examples=[["sql-style"]],
     )
-    mcp_servers: dict[str, ServerSpec] = Field(
+    mcp_servers: Annotated[dict[str, ServerSpec], Names()] = Field(
         max_length=100,
         default_factory=dict,
         json_schema_extra={"default": {}},
-        description="MCP servers by name: a-z, 0-9, hyphens and underscores.",
-        examples=[{"calc": {"command": "uvx", "args": ["mcp-server-calculator==0.2.0"]}}],
+        description="MCP servers by name: a-z, 0-9, hyphens and underscores. A name of "
+        "retinue.yaml's servers takes that server: in a list, or with an object that doesn't say "
+        "where the server is and goes over the shared one.",
+        examples=[
+            {"calc": {"command": "uvx", "args": ["mcp-server-calculator==0.2.0"]}},
+            ["tickets"],
+            {"tickets": {"timeout": "5s"}},
+        ],
     )
     limits: LimitsSpec = Field(
         default_factory=LimitsSpec, description="Bounds of one run.", examples=[{"max_turns": 20}]
+    )
+    auth: AuthSpec | None = Field(
+        default=None, description="Who may call the agent.", examples=[{"mode": "databricks"}]
+    )
+
+
+class AgentSpec(DefaultsSpec):
+    """An agent file."""
+
+    version: Literal[1] = Field(default=1, description="The version of this format.", examples=[1])
+    name: str | None = Field(
+        default=None,
+        max_length=_MAX_AGENT_NAME,
+        pattern=_AGENT_NAME,
+        description="The agent's name: a-z, 0-9 and hyphens, at most 20 characters. By default "
+        "the file's stem.",
+        examples=["sales-analyst"],
+    )
+    extends: Annotated[list[NonEmpty], OneOrMore()] = Field(
+        default_factory=list,
+        json_schema_extra={"default": []},
+        max_length=32,
+        description="Files to start from, relative to the project's root; one alone needs no list. "
+        "A later file goes over an earlier one, and this file over all: objects are merged key by "
+        "key, anything else is replaced.",
+        examples=["agents/parts/sales.yaml", ["agents/parts/base.yaml", "agents/parts/emea.yaml"]],
     )

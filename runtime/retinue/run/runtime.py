@@ -8,7 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from retinue.agent import Agent, JsonValue, ToolServer
-from retinue.errors import NotReadyError
+from retinue.errors import NotReadyError, NotSupportedError
 from retinue.run.events import Event
 from retinue.run.loop import run
 from retinue.run.mcp import Connection
@@ -40,6 +40,7 @@ class Runtime:
     Equal servers share a connection. A server that is down costs its own tools; the agents work
     on, and it is tried again. `models` maps a provider to what opens its routes; `patience` is
     how long opening waits for servers that are slow, in seconds: they go on in the background.
+    Raises NotSupportedError when an agent's files ask for what can't be done yet.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Runtime:
         patience: float = 20.0,
     ) -> None:
         self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
+        _refuse_unsupported(self.agents.values())
         self._models = models
         self._patience = patience
         self._lookup = lookup or environment()
@@ -163,6 +165,13 @@ class Runtime:
             "problem": connection.problem,
             "tools": len(connection.tools),
         }
+
+
+def _refuse_unsupported(agents: Iterable[Agent]) -> None:
+    """Nothing is ignored: a key that isn't built yet stops the start. Raises NotSupportedError."""
+    lines = dict.fromkeys(str(key) for agent in agents for key in agent.unsupported)
+    if lines:
+        raise NotSupportedError("\n".join(["these agents can't be run yet:", *lines]))
 
 
 _LONGEST = ("max_tokens", "max_completion_tokens")

@@ -1,0 +1,68 @@
+"""What agent files and retinue.yaml may say of callers, storage and traces."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from retinue.compile.fields import Boolean, NonEmpty, Reference, Spec
+
+
+class AuthSpec(Spec):
+    """Who may call."""
+
+    hints: ClassVar = {"type": "use `mode`", "token": "keys are made at run time: use `mode`"}
+
+    mode: Literal["databricks", "api_key", "none"] | None = Field(
+        default=None,
+        description="Who may call: the workspace's users (databricks), holders of a key (api_key), "
+        "or anyone, which works on loopback only (none).",
+        examples=["databricks"],
+    )
+
+
+class StoreSpec(Spec):
+    """Where conversations and keys are kept."""
+
+    hints: ClassVar = {"path": "use `url: sqlite:///…`", "dsn": "use `url`"}
+
+    url: Reference = Field(
+        description="sqlite:///PATH, or postgresql://… with its password as a reference.",
+        examples=["sqlite:///retinue.db", "${secret.retinue/store_url}"],
+    )
+
+
+class OtlpSpec(Spec):
+    """A collector of OpenTelemetry traces."""
+
+    endpoint: Reference = Field(
+        description="The collector's URL (OTLP over HTTP).",
+        examples=["https://otel.example.com/v1/traces"],
+    )
+    headers: dict[str, Reference] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="HTTP headers sent with traces.",
+        examples=[{"Authorization": "Bearer ${secret.otel/token}"}],
+    )
+
+
+class ObservabilitySpec(Spec):
+    """Where traces go."""
+
+    hints: ClassVar = {"mlflow": "use `mlflow_experiment`", "tracing": "use `otlp`"}
+
+    mlflow_experiment: NonEmpty | None = Field(
+        default=None,
+        description="The MLflow experiment that gets the traces.",
+        examples=["/Shared/agents"],
+    )
+    otlp: OtlpSpec | None = Field(
+        default=None,
+        description="An OpenTelemetry collector that gets the traces.",
+        examples=[{"endpoint": "https://otel.example.com/v1/traces"}],
+    )
+    content: Boolean = Field(
+        default=False,
+        description="Whether prompts and answers are part of the traces.",
+        examples=[True],
+    )

@@ -1,0 +1,103 @@
+"""Names of retinue.yaml's models and servers in an agent's tree → what they stand for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from retinue.compile.merge import names_as_map, over
+from retinue.compile.report import Report, quoted
+from retinue.compile.tree import Entry, Node
+from retinue.diagnostics import did_you_mean
+
+TRANSPORTS = ("databricks", "url", "command")
+"""The keys that say where a server is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What agents may take by name: trees in which everything is right."""
+
+    models: Mapping[str, Node]
+    servers: Mapping[str, Node]
+
+    def applied(self, root: Node, report: Report) -> Node:
+        """The agent's tree with names replaced; unknown names go to `report`."""
+        changes: dict[str, Node] = {}
+        model, servers = root.child("model"), root.child("mcp_servers")
+        if model:
+            changes["model"] = self.model(model, report)
+        if servers:
+            changes["mcp_servers"] = self._servers(servers, report)
+        return root.changed({(key,): node for key, node in changes.items()})
+
+    def model(self, node: Node, report: Report) -> Node:
+        """The route that a model's name stands for, with the agent's own keys over it."""
+        name = node if isinstance(node.value, str) else node.child("name")
+        if name is None or not isinstance(name.value, str):
+            return node
+        route = self.models.get(name.value)
+        if route is None:
+            self._check_id(name, name.value, report)
+            return node
+        own = Node({}, node.place) if node is name else _without_name(node)
+        return over(route, own, ("model",))
+
+    def _check_id(self, node: Node, name: str, report: Report) -> None:
+        """A LiteLLM id may lack a slash; one that looks like a route was meant to be one."""
+        if "/" in name or not self.models:
+            return
+        near = did_you_mean(name[:60], list(self.models))
+        message = f"{quoted(name)} is not a model of retinue.yaml"
+        if near and near.startswith("did"):
+            report.error(node.place, message, "unknown-model", near)
+        else:
+            hint = "write provider/model for a LiteLLM id, or name one of retinue.yaml's models"
+            report.warning(node.place, message, "unknown-model", hint)
+
+    def _servers(self, node: Node, report: Report) -> Node:
+        listed = not isinstance(node.value, dict)
+        _check_repeats(node, report)
+        node = names_as_map(node)
+        entries: dict[str, Entry] = {}
+        absent = set(node.absent)
+        for name, entry in node.entries.items():
+            if _says_where(entry.node):
+                entries[name] = entry
+            elif name in self.servers:
+                server = over(self.servers[name], entry.node, ("mcp_servers", name))
+                entries[name] = Entry(entry.key, server)
+            elif listed or self._is_near(name):
+                self._unknown_server(name, entry, report)
+                absent.add(name)
+            else:
+                entries[name] = entry
+        return replace(node, value=entries, absent=frozenset(absent)) if entries or absent else node
+
+    def _is_near(self, name: str) -> bool:
+        return (did_you_mean(name[:60], list(self.servers)) or "").startswith("did")
+
+    def _unknown_server(self, name: str, entry: Entry, report: Report) -> None:
+        hint = did_you_mean(name[:60], list(self.servers))
+        message = f"there is no server {quoted(name)} in retinue.yaml"
+        report.error(entry.key, message, "unknown-server", hint or "declare it there, or here")
+
+
+def _without_name(node: Node) -> Node:
+    entries = {key: entry for key, entry in node.entries.items() if key != "name"}
+    return replace(node, value=entries)
+
+
+def _says_where(node: Node) -> bool:
+    """Whether the agent describes a server of its own; what isn't an object is told later."""
+    if not isinstance(node.value, dict):
+        return True
+    return any(key in node.entries or key in node.absent for key in TRANSPORTS)
+
+
+def _check_repeats(node: Node, report: Report) -> None:
+    seen: set[object] = set()
+    for item in node.items:
+        if isinstance(item.value, str) and item.value in seen:
+            message = f"the server {quoted(item.value)} is listed twice"
+            report.error(item.place, message, "duplicate-server", "remove one of them")
+        if isinstance(item.value, str):
+            seen.add(item.value)

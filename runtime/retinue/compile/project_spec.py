@@ -1,0 +1,76 @@
+"""What retinue.yaml may hold: its keys, and what a path in it is in an agent file."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, StoreSpec
+from retinue.compile.fields import ScalarDefault, Shorthand, Spec
+from retinue.compile.server_spec import ServerSpec
+from retinue.compile.spec import MODEL_NAME, DefaultsSpec, ModelSpec, VariableSpec
+from retinue.compile.tree import Path
+
+
+def agent_path(path: Path) -> Path:
+    """Where a value of retinue.yaml ends up in an agent."""
+    if path[:1] == ("defaults",):
+        return path[1:]
+    return ("model", *path[2:]) if path[:1] == ("models",) else path
+
+
+class ProjectSpec(Spec):
+    """What the agents of a project share."""
+
+    hints: ClassVar = {
+        **dict.fromkeys(("model", "instructions", "skills", "limits"), "put it under `defaults`"),
+        **dict.fromkeys(("routes", "llms"), "use `models`"),
+        **dict.fromkeys(("mcpServers", "servers"), "use `mcp_servers`"),
+        **dict.fromkeys(("tracing", "telemetry"), "use `observability`"),
+        "agents": "an agent is a file under agents/",
+    }
+
+    version: Literal[1] = Field(default=1, description="The version of this format.", examples=[1])
+    models: dict[str, Annotated[ModelSpec, Shorthand("name", pattern=MODEL_NAME)]] = Field(
+        max_length=100,
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="Routes by name: an agent that says `model: NAME` gets the route.",
+        examples=[{"analyst": {"name": "databricks/databricks-claude-sonnet-4-5"}}],
+    )
+    mcp_servers: dict[str, ServerSpec] = Field(
+        max_length=100,
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="MCP servers by name: an agent takes one by listing its name, or by an object "
+        "under that name that doesn't say where the server is.",
+        examples=[{"calc": {"command": "uvx", "args": ["mcp-server-calculator==0.2.0"]}}],
+    )
+    variables: dict[str, Annotated[VariableSpec, ScalarDefault()]] = Field(
+        max_length=200,
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        description="Prompt variables by name: any prompt may use them without declaring them; an "
+        "agent's own variable of the same name comes first.",
+        examples=[{"company": "Acme", "today": {"source": "clock.date"}}],
+    )
+    defaults: DefaultsSpec = Field(
+        default_factory=DefaultsSpec.model_construct,
+        description="Keys that every agent has unless it says otherwise: objects are merged key by "
+        "key, anything else is replaced by the agent's.",
+        examples=[{"limits": {"max_turns": 12}}],
+    )
+    store: Annotated[StoreSpec, Shorthand("url")] | None = Field(
+        default=None,
+        description="Where conversations and keys are kept: a URL, or an object.",
+        examples=["sqlite:///retinue.db"],
+    )
+    auth: AuthSpec | None = Field(
+        default=None,
+        description="Who may call the agents, unless an agent says otherwise.",
+        examples=[{"mode": "databricks"}],
+    )
+    observability: ObservabilitySpec | None = Field(
+        default=None,
+        description="Where traces go.",
+        examples=[{"mlflow_experiment": "/Shared/agents"}],
+    )
