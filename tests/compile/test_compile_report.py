@@ -66,7 +66,7 @@ skills: [{secret}]
 
 
 def test_messages_stay_on_one_line() -> None:
-    assert quoted("a\nb\x1b[31m") == '"a b [31m"'
+    assert quoted("a\nb\x1b[31m") == r'"a b\u001b[31m"'
     assert quoted("x" * 100) == f'"{"x" * 40}…"'
     report = Report()
     report.error(Location("f"), "a\nb", "x")

@@ -215,7 +215,7 @@ class _Builder:
     def _key(self, event: Event, depth: int) -> str | None:
         self._grow(1, event)
         if not isinstance(event, ScalarEvent):
-            self._error(event, "a key must be text", "bad-key", "quote it")
+            self._error(event, "a key must be text", "bad-key", self._key_hint(event))
             if not isinstance(event, AliasEvent):
                 self._node(event, depth + 1)
             return None
@@ -227,11 +227,15 @@ class _Builder:
             return None
         return str(event.value)
 
+    def _key_hint(self, event: Any) -> str:
+        start = event.start_mark.index
+        return _BRACES if self._text[max(0, start - 1) : start + 1] == "{{" else "quote it"
+
     def _merged(self, node: Node) -> list[Node]:
         """What `<<` takes entries from; of several, the first that has a key wins."""
         sources = node.items or [node]
         for source in sources:
-            if not isinstance(source.value, dict):
+            if not isinstance(source.value, dict) and source.value is not INVALID:
                 message = "<< takes an object or a list of objects to merge"
                 self._report.error(source.place, message, "bad-merge")
         return [source for source in sources if isinstance(source.value, dict)]
@@ -264,6 +268,7 @@ _VERSIONS = (None, (1, 2))
 _LINE = re.compile(r"[^\r\n]*")
 _WORD = re.compile(r"\S*")
 _ONE_DOCUMENT = "a file holds one document: remove the line '---' and what follows"
+_BRACES = "put a text that starts with {{ in quotes"
 _TAG = "remove the tag; quote a value that starts with !"
 
 

@@ -10,7 +10,7 @@ from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 from jinja2.filters import FILTERS as JINJA_FILTERS
 
 from retinue.agent import Instructions, JsonValue
-from retinue.compile.report import MAX_PER_FILE, Report
+from retinue.compile.report import MAX_PER_FILE, Report, quoted
 from retinue.compile.sandbox import (
     FILTERS,
     MAX_OUTPUT,
@@ -195,7 +195,7 @@ class PromptCheck:
         self.failed = True
         said = error.message or "this is not valid Jinja2"
         message, hint = _sentence(said)
-        place = prompt.line(error.lineno)
+        place = _culprit(prompt, error.lineno, said) or prompt.line(error.lineno)
         if opened := _UNCLOSED.search(said):
             place = _opening(self._environment, prompt, opened[1]) or place
         self.report.error(place, message, "prompt-syntax", hint)
@@ -208,6 +208,13 @@ _TOKENS = {
     "begin of statement block": "{%",
 }
 _UNCLOSED = re.compile(r"^Unexpected end of template.*needs to be closed is '(\w+)'")
+_UNKNOWN_TAG = re.compile(r"^Encountered unknown tag '(\w+)'")
+_INNERMOST = re.compile(r"needs to be closed is '(\w+)'")
+_AT = re.compile(r"at (\d+)$")
+_GOT = re.compile(r"(?:got|unknown tag|[Uu]nexpected) '([^']+)'")
+_ODD = re.compile(r"^unexpected char '(.)'")
+_INSTEAD = {"&": "write 'and'", "!": "write 'not'", "?": "write 'x if y else z'"}
+_TAGS = ("if", "elif", "else", "for", "set", "with", "include", "raw")
 _RAW = "for literal braces write {% raw %}…{% endraw %}"
 
 
@@ -219,9 +226,38 @@ def _sentence(message: str) -> tuple[str, str | None]:
     first = re.sub(r" at \d+$", "", first[:1].lower() + first[1:])
     if "end of comment" in message:
         return first, "{# starts a comment: " + _RAW
+    if unknown := _UNKNOWN_TAG.search(message):
+        return _tag_sentence(unknown[1], _INNERMOST.search(message))
     if missing := _UNCLOSED.search(message):
         return f"'{missing[1]}' is never closed", f"add {{% end{missing[1]} %}}"
-    return first, _RAW if "unexpected char" in message else None
+    if odd := _ODD.search(message):
+        return first, _INSTEAD.get(odd[1], _RAW)
+    return first, None
+
+
+def _tag_sentence(tag: str, innermost: re.Match[str] | None) -> tuple[str, str | None]:
+    if not tag.startswith("end"):
+        return f"there is no tag '{tag}'", did_you_mean(tag, _TAGS)
+    if innermost:
+        message = f"'{tag}' closes nothing: '{innermost[1]}' is open"
+        return message, f"close it with {{% end{innermost[1]} %}}"
+    return f"'{tag}' closes nothing", "remove it"
+
+
+def _culprit(prompt: PromptText, number: int, said: str) -> Location | None:
+    """The place of the token that Jinja2 names, where there is only one on the line."""
+    if at := _AT.search(said):
+        return prompt.place(int(at[1]), 1)
+    got = _GOT.search(said)
+    lines = prompt.text.split("\n")
+    if got is None or not 0 < number <= len(lines):
+        return None
+    token = re.escape(_TOKENS.get(got[1], got[1]))
+    found = [*re.finditer(rf"(?<!\w){token}(?!\w)|(?<=\W){token}(?=\W)", lines[number - 1])]
+    if not found or (len(found) > 1 and not got[1].startswith("end")):
+        return None
+    start = sum(len(line) + 1 for line in lines[: number - 1])
+    return prompt.place(start + found[-1].start(), len(found[-1][0]))
 
 
 @dataclass(slots=True)
@@ -255,6 +291,8 @@ class _Walk:
             return
         if refused := _REFUSED.get(type(node)):
             word = refused.split()[0]
+            if isinstance(node, nodes.AssignBlock):
+                bound |= {name.name for name in _targets(node.target)}
             self._error(
                 node, word, f"'{refused}' is not available in prompts", "prompt-unsupported"
             )
@@ -303,6 +341,10 @@ class _Walk:
         if not isinstance(name, str):
             message = "an include must name one file as a text"
             self._error(node, "include", message, "include-not-static")
+            return
+        if name.startswith("/"):
+            message = f"the include {quoted(name)} leads out of prompts/"
+            self._error(node, name, message, "path-outside", "name it relative to prompts/")
             return
         place = self._place(node, name)
         for use in self.check.included(name, place):

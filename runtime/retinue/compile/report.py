@@ -44,9 +44,18 @@ def masked(text: str) -> str:
 
 
 def quoted(text: str, limit: int = 40) -> str:
-    """`text` as a message shows it: in double quotes, short, printable, without secrets."""
-    shown = _one_line(text[: 4 * limit])
+    """`text` as a message shows it: in double quotes, short, printable, without secrets.
+
+    What can't be seen is escaped, so that two texts that look alike can be told apart.
+    """
+    visible = "".join(c if c.isprintable() or c in "\r\n\t" else _escaped(c) for c in text[:limit])
+    shown = _one_line(visible + text[limit : 4 * limit])
     return f'"{shown[:limit]}…"' if len(text) > limit else f'"{shown}"'
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _one_line(text: str) -> str:

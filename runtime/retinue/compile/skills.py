@@ -191,12 +191,18 @@ def _with_quotes(lines: list[str]) -> list[str]:
             after += 1
         own = lines[at:after]
         value = " ".join([match[2], *own[1:]]).strip() if match else ""
-        if match and not _WHOLE.fullmatch(value):
+        if match and _is_text(value):
             escaped = " ".join(value.split()).replace("'", "''")
             own = [f"{match[1]}: '{escaped}'", *[""] * (len(own) - 1)]
         quoted_lines += own
         at = after
     return quoted_lines
+
+
+def _is_text(value: str) -> bool:
+    """Whether a value is meant as text although it may start like a string, list or object."""
+    closing = {'"': '"', "'": "'", "[": "]", "{": "}"}.get(value[0], "")
+    return closing in value[1:] and not _WHOLE.fullmatch(value)
 
 
 def _checked(name: str, manifest: _Manifest, report: Report) -> str | None:
