@@ -216,3 +216,30 @@ async def test_toolboxes_share_a_connection() -> None:
         boxes = [AgentToolbox(connections) for _ in range(3)]
         results = await asyncio.gather(*(call(box, "one__good") for box in boxes))
         assert results == [ToolResult("fine")] * 3
+
+
+async def longest_stall() -> float:
+    """Until cancelled: how long the loop served nobody at the worst, in seconds."""
+    clock, worst = asyncio.get_running_loop().time, 0.0
+    try:
+        while True:
+            began = clock()
+            await asyncio.sleep(0.01)
+            worst = max(worst, clock() - began - 0.01)
+    except asyncio.CancelledError:
+        return worst
+
+
+async def test_a_servers_schemas_can_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    stall = asyncio.create_task(longest_stall())
+    async with opened(server("s", "slow schemas")) as connections:
+        toolbox = AgentToolbox(connections)
+        assert [tool.name for tool in toolbox.tools] == ["s__branches", "s__pattern"]
+        # The model is told of the whole of it.
+        assert toolbox.tools[1].parameters["properties"] == {"text": {"pattern": "^(a|a)*$"}}
+        text = json.dumps({"text": "a" * 24 + "!"})
+        assert await call(toolbox, "s__branches", text) == ToolResult("fine")
+        assert await call(toolbox, "s__pattern", text) == ToolResult("fine")
+    stall.cancel()
+    assert await stall < 3
+    assert "'wide' is left out: its inputSchema is too large: more than 5,000" in caplog.text

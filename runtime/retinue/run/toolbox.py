@@ -5,14 +5,9 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from dataclasses import dataclass
 
 import orjson
-from jsonschema.validators import validator_for
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from retinue.agent import JsonValue
 from retinue.diagnostics import did_you_mean
@@ -21,6 +16,7 @@ from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
 from retinue.run.messages import ToolCall
 from retinue.run.ports import Tool
+from retinue.run.schema import Check, bounded_check, full_check
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +24,6 @@ Arguments = dict[str, JsonValue]
 
 _LONGEST_NAME = 64
 _LONGEST_ARGUMENTS = 1_000_000
-_MOST_COMPLAINTS = 3
-_LONGEST_COMPLAINT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +41,7 @@ class _Entry:
     tool: Tool
     run: Callable[[Arguments], Awaitable[ToolResult]]
     source: Connection | None = None
-    _validator: Any = field(default=None)
+    _check: Check | None = None
 
     @property
     def callable_now(self) -> bool:
@@ -55,19 +49,10 @@ class _Entry:
 
     def complaints(self, arguments: Arguments) -> list[str]:
         """Where the arguments don't fit the schema, at most a few."""
-        if self._validator is None:
-            schema = self.tool.parameters
-            # An empty registry: a reference in a schema is never fetched.
-            self._validator = validator_for(schema)(schema, registry=Registry())
-        try:
-            errors = list(islice(self._validator.iter_errors(arguments), _MOST_COMPLAINTS))
-        except (Unresolvable, RecursionError, re.error) as error:
-            # The schema is at fault, not the model: the server has the last word.
-            log.warning(
-                "the schema of '%s' can't be used: %s", self.tool.name, type(error).__name__
-            )
-            return []
-        return [_complaint(error) for error in errors]
+        if self._check is None:
+            made = full_check if self.source is None else bounded_check
+            self._check = made(self.tool.parameters)
+        return self._check(arguments)
 
 
 class AgentToolbox:
@@ -190,11 +175,3 @@ def _parsed(name: str, text: str) -> Arguments:
     if not isinstance(arguments, dict):
         raise ToolError(f"The arguments of '{name}' must be a JSON object.")
     return arguments
-
-
-def _complaint(error: Any) -> str:
-    place = error.json_path.removeprefix("$").removeprefix(".")
-    text = error.message
-    if len(text) > _LONGEST_COMPLAINT:
-        text = text[: _LONGEST_COMPLAINT - 1] + "…"
-    return f"{place}: {text}" if place else text

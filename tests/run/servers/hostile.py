@@ -35,6 +35,16 @@ ODD_TOOLS = [
 ]
 
 
+BRANCHES: dict[str, Any] = {
+    f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(26)
+}
+SLOW: dict[str, Any] = {
+    "branches": {"$ref": "#/$defs/a0", "$defs": {**BRANCHES, "a26": {}}},
+    "pattern": {"properties": {"text": {"pattern": "^(a|a)*$"}}},
+    "wide": {"properties": {f"p{n}": {"description": "d"} for n in range(200_000)}},
+}
+
+
 def write(raw: bytes) -> None:
     sys.stdout.buffer.write(raw)
     sys.stdout.buffer.flush()
@@ -47,6 +57,8 @@ def send(message: dict[str, Any]) -> None:
 def listed(cursor: str | None) -> dict[str, Any]:
     if FAULT == "odd tools":
         return {"tools": ODD_TOOLS}
+    if FAULT == "slow schemas":
+        return {"tools": [tool(name, inputSchema=schema) for name, schema in SLOW.items()]}
     if FAULT == "pages":
         page = int(cursor or 0)
         more = {"nextCursor": str(page + 1)} if page < 4 else {}

@@ -1,13 +1,12 @@
 """What a server lists → the tools an agent may call; a bad one costs itself and no other."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Any, Self
 
-from jsonschema import SchemaError
-from jsonschema.validators import validator_for
 from mcp import Client, MCPError
 from mcp.shared.message import SessionMessage
 from mcp.types import METHOD_NOT_FOUND, JSONRPCResponse
@@ -16,6 +15,7 @@ from retinue.agent import ToolServer
 from retinue.run.mcp.faults import clip
 from retinue.run.mcp.link import Link, Streams
 from retinue.run.ports import Tool
+from retinue.run.schema import invalid
 
 log = logging.getLogger(__name__)
 
@@ -101,13 +101,13 @@ class _Mended:
         return getattr(self._stream, "last_context", None)
 
     async def receive(self) -> SessionMessage | Exception:
-        return self._mend(await self._stream.receive())
+        return await self._mend(await self._stream.receive())
 
-    def _mend(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
+    async def _mend(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         if isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCResponse):
             listed = item.message.result.get("tools")
             if isinstance(listed, list):
-                item.message.result["tools"] = mended(listed, self._server)
+                item.message.result["tools"] = await mended(listed, self._server)
         return item
 
     async def aclose(self) -> None:
@@ -117,7 +117,7 @@ class _Mended:
         return self
 
     async def __anext__(self) -> SessionMessage | Exception:
-        return self._mend(await self._stream.__anext__())
+        return await self._mend(await self._stream.__anext__())
 
     async def __aenter__(self) -> Self:
         await self._stream.__aenter__()
@@ -133,15 +133,16 @@ class _Mended:
         return ended
 
 
-def mended(listed: list[Any], server: str) -> list[dict[str, Any]]:
+async def mended(listed: list[Any], server: str) -> list[dict[str, Any]]:
     """The listed tools that can be used, as raw MCP objects; the others are logged and left out.
 
     Output schemas are left out too: mcp would withhold an answer that doesn't fit its own
     server's promise, and the model is better served with the answer.
     """
     kept: list[dict[str, Any]] = []
-    for number, raw in enumerate(listed):
-        problem = _problem(raw)
+    for number, raw in enumerate(listed[:_MOST_TOOLS]):
+        # In a thread, one by one: a large schema takes long, and nobody else shall wait for it.
+        problem = await asyncio.to_thread(_problem, raw)
         if problem is None:
             kept.append(_plain(raw))
         else:
@@ -160,12 +161,8 @@ def _problem(raw: Any) -> str | None:
     schema = raw.get("inputSchema", {})
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         return "its inputSchema is not that of an object"
-    try:
-        validator_for(schema).check_schema(schema)
-    except (SchemaError, RecursionError) as error:
-        reason = error.message if isinstance(error, SchemaError) else "it is nested too deeply"
-        return f"its inputSchema is not valid: {clip(reason)}"
-    return None
+    problem = invalid(schema)
+    return f"its inputSchema {clip(problem)}" if problem else None
 
 
 def _plain(raw: dict[str, Any]) -> dict[str, Any]:
