@@ -334,3 +334,38 @@ SELECT a.w, a.v, a.v - b.v, 100 * (a.v - b.v) / b.v FROM w a LEFT JOIN w b ON b.
 -- yearly change of orders
 WITH y AS (SELECT extract(year FROM dateTime) AS y, count(*) AS v FROM sales_transactions GROUP BY 1)
 SELECT a.y, a.v, a.v - b.v, 100 * (a.v - b.v) / b.v FROM y a LEFT JOIN y b ON b.y = a.y - 1 ORDER BY a.y;
+
+-- revenue by product with the most units
+SELECT product, sum(totalPrice), sum(quantity) v
+FROM sales_transactions GROUP BY product ORDER BY v DESC LIMIT 1;
+
+-- top 5 products by revenue with units
+SELECT product, sum(totalPrice) v, sum(quantity)
+FROM sales_transactions GROUP BY product ORDER BY v DESC LIMIT 5;
+
+-- orders by city with the highest average basket
+SELECT city, count(*), avg(totalPrice) v
+FROM sales_transactions JOIN sales_franchises USING (franchiseID) GROUP BY city ORDER BY v DESC LIMIT 1;
+
+-- which country has the fewest franchises?
+SELECT country, count(*) AS n FROM sales_franchises GROUP BY country
+HAVING n = (SELECT min(n) FROM (SELECT count(*) AS n FROM sales_franchises GROUP BY country)) ORDER BY country;
+
+-- top 3 countries by number of franchises
+SELECT country, n FROM (SELECT country, count(*) AS n FROM sales_franchises GROUP BY country) AS a
+WHERE 3 > (SELECT count(*) FROM (SELECT count(*) AS m FROM sales_franchises GROUP BY country) AS b WHERE m > n)
+ORDER BY n DESC, country;
+
+-- revenue from May to June 2024 compared with 2023
+SELECT CASE WHEN year(dateTime) = 2023 THEN 'May 2023 to June 2023' ELSE 'May 2024 to June 2024' END AS p, sum(totalPrice)
+FROM sales_transactions WHERE month(dateTime) IN (5, 6) GROUP BY p ORDER BY p;
+
+-- how did units change from Q2 2023 to 2024?
+SELECT 'Q2 ' || y, v, v - lag(v) OVER (ORDER BY y), 100 * (v - lag(v) OVER (ORDER BY y)) / lag(v) OVER (ORDER BY y)
+FROM (SELECT year(dateTime) AS y, sum(quantity) AS v FROM sales_transactions WHERE month(dateTime) IN (4, 5, 6) GROUP BY y)
+ORDER BY y;
+
+-- revenue and customers by country in 2024
+SELECT country, sum(totalPrice) v, count(DISTINCT customerID)
+FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE year(dateTime) = 2024 GROUP BY country ORDER BY v DESC;

@@ -63,6 +63,15 @@ def test_the_figures_are_those_of_an_independent_query(
         "highest and lowest month",
         "revenue in Japan or cookies",
         "top 5 products by 3",
+        "top 10% franchises by revenue",
+        "best ten percent of products",
+        "top 5 products by units and revenue",
+        "revenue and units by product, highest first",
+        "customers per country with the fewest franchises",
+        "revenue of the largest franchise",
+        "Which month had the biggest revenue growth in 2024?",
+        "top 3 products by revenue change from April to May 2024",
+        "monthly revenue change by year",
         "What about cookies?",
         "how are you",
         "売上",
@@ -109,6 +118,21 @@ def test_what_was_assumed_is_said(genie: Asker) -> None:
         "template (figure, group, filter, period, top or bottom)",
     ):
         assert note in top["description"]
+
+
+@pytest.mark.parametrize(
+    ("question", "note"),
+    [
+        ("weekly revenue change in May 2024", "cuts the first or last week short"),
+        ("revenue in May 2024 compared with 2023", "2023 is read as May 2023, to compare equal"),
+        ("revenue in Q1 2024 vs H2 2023", "differ in length: Q1 2024 has 91 days and July 2023"),
+        ("customers in May 2024", '"customers" is read as buying customers'),
+    ],
+)
+def test_what_makes_a_figure_less_than_it_seems_is_said(
+    genie: Asker, question: str, note: str
+) -> None:
+    assert note in query_of(genie.ask(question))["description"]
 
 
 def test_a_follow_up_goes_on_from_the_question_before(genie: Asker, truth: Any) -> None:

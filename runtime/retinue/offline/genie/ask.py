@@ -32,7 +32,7 @@ class Condition:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """A question understood. `notes` say what was assumed. `ranked` is the group that `limit`
-    applies to; the other groups each get that many.
+    applies to, `by` the figure that ranks; the other groups each get that many.
     """
 
     figures: tuple[Figure, ...] = ()
@@ -42,6 +42,7 @@ class Ask:
     order: Order | None = None
     limit: int | None = None
     ranked: Dimension | None = None
+    by: Figure | None = None
     share: bool = False
     change: bool = False
     notes: tuple[str, ...] = ()

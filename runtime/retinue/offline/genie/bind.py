@@ -32,6 +32,12 @@ class Query:
     def time(self) -> str:
         return self.space.tables[self.base].time or ""
 
+    @property
+    def ranking(self) -> Metric:
+        """The figure that groups are sorted by."""
+        figures = self.ask.figures
+        return self.metrics[figures.index(self.ask.by) if self.ask.by in figures else 0]
+
     def expression(self, sql: str) -> str:
         return sql.replace("{time}", self.time)
 
@@ -66,6 +72,11 @@ def _on(base: str, ask: Ask, space: Space) -> Query | None:
     chosen = [m for m in metrics if m is not None]
     if len(chosen) < len(metrics) or (ask.periods and not timed):
         return None
+    swaps = [(label(f.metrics[0]), label(m)) for f, m in zip(ask.figures, chosen, strict=True)]
+    swaps = [pair for pair in swaps if pair[0] != pair[1]]
+    if len(swaps) == len(chosen) > 1:
+        return None
+    ask = replace(ask, notes=(*ask.notes, *(f'"{a}" is read as {b}' for a, b in swaps)))
     ask = _with_own_dimensions(ask, base, space, paths)
     if not all(_reaches(d, paths, timed=timed) for d in ask.dimensions):
         return None

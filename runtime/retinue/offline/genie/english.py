@@ -14,12 +14,13 @@ Role = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """A ranking word: of `things` ("top products"), by an `amount` ("most units") or of a `figure`
-    ("highest revenue"); a `sort` only orders.
+    """A ranking word: of `things` ("top products"), by an `amount` ("most units"), of a `figure`
+    ("highest revenue") or its `size` ("biggest revenue", but a franchise may be big too); a `sort`
+    only orders.
     """
 
     order: Order
-    of: Literal["things", "amount", "figure", "sort"]
+    of: Literal["things", "amount", "figure", "size", "sort"]
 
 
 _ROLES: Mapping[Role, str] = {
@@ -73,8 +74,10 @@ _RANKS: Mapping[Rank, str] = {
     Rank("asc", "things"): "bottom, worst",
     Rank("desc", "amount"): "most, the most",
     Rank("asc", "amount"): "least, the least, fewest, the fewest",
-    Rank("desc", "figure"): "highest, largest, biggest, greatest, maximum",
-    Rank("asc", "figure"): "lowest, smallest, minimum",
+    Rank("desc", "figure"): "highest, maximum",
+    Rank("desc", "size"): "largest, biggest, greatest",
+    Rank("asc", "figure"): "lowest, minimum",
+    Rank("asc", "size"): "smallest",
     Rank("desc", "sort"): """
         highest first, largest first, descending, in descending order, from highest to lowest
     """,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from retinue.offline.genie.ask import Ask, RefusedError, label, merged_conditions
+from retinue.offline.genie.ask import Ask, Figure, RefusedError, label, merged_conditions
 from retinue.offline.genie.english import Rank, Role
 from retinue.offline.genie.lexicon import Lexicon
 from retinue.offline.genie.nouns import Parts, figure, read_parts
@@ -75,6 +75,7 @@ class _Reader:
             order=order,
             limit=limit,
             ranked=ranked,
+            by=self._ranking_figure() if order else None,
             share=self._says("share"),
             change=self._says("change"),
             notes=(*parts.notes, *dict.fromkeys(self.dates.notes)),
@@ -163,6 +164,9 @@ class _Reader:
         if len(orders) > 1:
             raise RefusedError("I can only rank one way at a time")
         numbers = [i.number for i in self.items if i.number is not None]
+        for n, item in enumerate(self.items[:-1]):
+            if item.number is not None and self.items[n + 1].has("share"):
+                raise RefusedError(f"I can't pick the first {item.text} percent")
         if len(numbers) > 1 or (numbers and not orders):
             raise RefusedError(f"I can't tell what {', '.join(map(str, numbers))} stands for")
         if not orders:
@@ -184,6 +188,46 @@ class _Reader:
             if marked or at in self.ranks or at in self.readings:
                 return n, dimension
         return self.parts.groups[0] if self.parts.groups else (None, None)
+
+    def _ranking_figure(self) -> Figure | None:
+        """Of several figures, the one beside the ranking word or behind "by"."""
+        figures, places = self.parts.figures, self.parts.places
+        self._check_size()
+        if len(figures) < 2:
+            return figures[0] if figures else None
+        metric = next((r.metric for r in self.readings.values() if r.order), None)
+        found = [f for f in figures if metric in {m.name for m in f.metrics}]
+        found += [f for n, f in places.items() if self._ranks(n)]
+        found = found or [f for n, f in places.items() if self._follows_by(n)]
+        if len(set(found)) != 1:
+            raise RefusedError(f"I can't tell which of {_either(figures)} ranks")
+        return found[0]
+
+    def _check_size(self) -> None:
+        """Refuse "revenue of the largest franchise", which has a size of its own."""
+        groups = {n for n, dimension in self.parts.groups if not dimension.time}
+        for n in (n for n, rank in self.ranks.items() if rank.of == "size"):
+            at = neighbour(self.items, n, 1)
+            while at is not None and self.items[at].number is not None:
+                at = neighbour(self.items, at, 1)
+            if at in groups and not any(map(self._follows_by, self.parts.places)):
+                text = f"{self.items[n].text} {self.items[at or 0].text}"
+                raise RefusedError(f'I can\'t tell what "{text}" is measured by')
+
+    def _ranks(self, n: int) -> bool:
+        """Whether a ranking word stands right before a figure, or sorts right behind it."""
+        before, after = neighbour(self.items, n, -1), neighbour(self.items, n, 1)
+        rank = self.ranks.get(-1 if before is None else before)
+        sort = self.ranks.get(-1 if after is None else after)
+        return bool(
+            (rank and rank.of in ("amount", "figure", "size")) or (sort and sort.of == "sort")
+        )
+
+    def _follows_by(self, n: int) -> bool:
+        """Whether it is the figure of "by units", alone."""
+        before, after = neighbour(self.items, n, -1), neighbour(self.items, n, 1)
+        listed = after is not None and self.items[after].has("and")
+        return before is not None and self.items[before].text == "by" and not listed
 
     def _limit(self, numbers: Sequence[int | None], at: int | None) -> int:
         if numbers and numbers[0] is not None:
@@ -226,6 +270,7 @@ class _Reader:
             periods=periods,
             order=ask.order or old.order,
             limit=ask.limit or (old.limit if dimensions else None),
+            by=ask.by or (None if ask.figures else old.by),
             ranked=ranked if ranked in dimensions else next(iter(dimensions), None),
             share=ask.share or old.share,
             change=ask.change or (old.change and len(periods) > 1),
@@ -255,13 +300,44 @@ class _Reader:
             raise RefusedError("I can't tell what is to be ranked")
         if self._says("compare") and len(ask.periods) < 2:
             ask = _comparing_values(ask, beside=self._compares_value())
+        if self._says("compare", "change"):
+            ask = _with_equal_spans(ask)
         spans = ask.periods
         if any(a.overlaps(b) for n, a in enumerate(spans) for b in spans[n + 1 :]):
             raise RefusedError("the periods overlap")
         timed = any(d.time for d in ask.dimensions)
-        if ask.change and len(spans) < 2 and not timed:
-            raise RefusedError("I can't tell which periods are compared")
+        if ask.change:
+            _check_change(ask, timed=timed)
         return ask
+
+
+def _with_equal_spans(ask: Ask) -> Ask:
+    """May 2024 compared with 2023 means May 2023; other spans of unequal length are noted."""
+    if len(ask.periods) != 2:
+        return ask
+    one, other = sorted(ask.periods, key=lambda p: p.days)
+    if one.as_long_as(other):
+        return ask
+    same = one.in_year_of(other)
+    if same is not None:
+        note = f"{other.label} is read as {same.label}, to compare equal spans"
+        periods = tuple(same if p is other else p for p in ask.periods)
+        return replace(ask, periods=periods, notes=(*ask.notes, note))
+    lengths = " and ".join(f"{p.label} has {p.days} day{'s' * (p.days > 1)}" for p in ask.periods)
+    return replace(ask, notes=(*ask.notes, f"the periods differ in length: {lengths}"))
+
+
+def _check_change(ask: Ask, *, timed: bool) -> None:
+    if len(ask.periods) < 2 and not timed:
+        raise RefusedError("I can't tell which periods are compared")
+    if ask.limit or ask.order:
+        raise RefusedError("I can't rank by a change")
+    if ask.share:
+        raise RefusedError("I can't give the change of a share")
+
+
+def _either(figures: Sequence[Figure]) -> str:
+    return " and ".join(label(f.metrics[0]) for f in figures)
 
 
 def _comparing_values(ask: Ask, *, beside: bool) -> Ask:

@@ -17,9 +17,12 @@ _PLACES = ("in", "based in", "living in", "located in", "who live in")
 
 @dataclass(slots=True)
 class Parts:
-    """`groups` are (item's index, dimension); `counted`: "how many" is accounted for."""
+    """`groups` are (item's index, dimension), `places` the index of each figure that is named;
+    `counted`: "how many" is accounted for.
+    """
 
     figures: list[Figure] = field(default_factory=list)
+    places: dict[int, Figure] = field(default_factory=dict)
     groups: list[tuple[int, Dimension]] = field(default_factory=list)
     conditions: list[Condition] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -67,12 +70,16 @@ class _Reader:
                 self._group(n, meaning.dimension)
 
     def _add_figure(self, n: int, metric: Metric) -> None:
-        self.parts.figures.append(figure(metric, self.space))
+        self._place(n, figure(metric, self.space))
         self.parts.counted = self.parts.counted or self._is_counted(n)
+
+    def _place(self, n: int, found: Figure) -> None:
+        self.parts.figures.append(found)
+        self.parts.places[n] = found
 
     def _ambiguous(self, n: int, metric: Metric, dimension: Dimension, *, clear: bool) -> None:
         beside = self._says_whose(n, dimension)
-        if self._is_counted(n) or self._follows_amount(n):
+        if self._is_counted(n) or self._follows_amount(n) or self._is_listed_with_figure(n):
             self._add_figure(n, metric)
         elif self._is_group(n):
             self.parts.groups.append((n, dimension))
@@ -83,7 +90,7 @@ class _Reader:
 
     def _group(self, n: int, dimension: Dimension) -> None:
         if self._is_counted(n):
-            self._count(dimension)
+            self._count(n, dimension)
         elif not self._follows_amount(n):
             self.parts.groups.append((n, dimension))
         elif any(i.meaning and i.meaning.reading for i in self.items):
@@ -92,16 +99,16 @@ class _Reader:
                 f'I can\'t tell whether "most {text}" counts {text} or what they sold'
             )
         else:
-            self._count(dimension)
+            self._count(n, dimension)
 
-    def _count(self, dimension: Dimension) -> None:
+    def _count(self, n: int, dimension: Dimension) -> None:
         """How many different values: over the dimension's own table, or else over the facts."""
         self.parts.counted = True
         tables = dict.fromkeys((dimension.table or self.space.facts, self.space.facts))
         sql = f"COUNT(DISTINCT {dimension.key})"
         name = f"{dimension.name}_count"
         metrics = tuple(Metric(name=name, table=table, sql=sql, words=()) for table in tables)
-        self.parts.figures.append(Figure(metrics))
+        self._place(n, Figure(metrics))
         self.parts.notes.append(f"the different values of {label(dimension)} are counted")
 
     # What stands around a noun.
@@ -128,6 +135,17 @@ class _Reader:
         """Whether the noun is counted by the word before it: "most customers", "fewest cities"."""
         rank = self._meaning(neighbour(self.items, n, -1)).rank
         return rank is not None and rank.of == "amount"
+
+    def _is_listed_with_figure(self, n: int) -> bool:
+        """Whether it stands in "revenue and customers" rather than "customers and city"."""
+        for step in (-1, 1):
+            at = neighbour(self.items, n, step)
+            if at is None or not self.items[at].has("and"):
+                continue
+            meaning = self._meaning(neighbour(self.items, at, step))
+            if meaning.metric and not meaning.dimension:
+                return not self._is_group(n)
+        return False
 
     def _is_group(self, n: int) -> bool:
         before = self._before(n, over_ranks=True)

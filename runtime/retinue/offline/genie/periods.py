@@ -87,6 +87,26 @@ class Period:
     def overlaps(self, other: "Period") -> bool:
         return self.start < other.end and other.start < self.end
 
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days
+
+    def as_long_as(self, other: "Period") -> bool:
+        """Whether both have as many days, or both as many whole months."""
+        months = [_months(p) for p in (self, other) if whole(p, "month")]
+        return self.days == other.days or (len(months) == 2 and months[0] == months[1])
+
+    def in_year_of(self, other: "Period") -> "Period | None":
+        """The same days in another year, where `other` is a whole year and this lies in one."""
+        last = self.end - timedelta(days=1)
+        by = other.start.year - self.start.year
+        if by == 0 or last.year != self.start.year or not whole(other, "year"):
+            return None
+        if _months(other) != 12 or (2, 29) in [(d.month, d.day) for d in (self.start, self.end)]:
+            return None
+        start, end = (d.replace(year=d.year + by) for d in (self.start, self.end))
+        return Period(start, end, _span(start, end))
+
 
 class NoSuchPeriodError(ValueError):
     """A day that the calendar doesn't have, or a period outside the data; says which."""
@@ -214,6 +234,10 @@ def _days(moment: Moment) -> Period:
         raise NoSuchPeriodError(f'there is no such date as "{moment.text}"') from None
     end = _shift(start, months)
     return Period(start, end, _span(start, end))
+
+
+def _months(period: Period) -> int:
+    return (period.end.year - period.start.year) * 12 + period.end.month - period.start.month
 
 
 def _shift(day: date, months: int) -> date:

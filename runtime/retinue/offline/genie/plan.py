@@ -56,9 +56,9 @@ def _title(query: Query) -> str:
     if ask.periods:
         parts[-1] += f", {listed([p.label for p in ask.periods])}"
     if ask.limit:
-        parts.append(
-            f"({'highest' if ask.order == 'desc' else 'lowest'} {ask.limit}{_each(query)})"
-        )
+        by = f" by {label(query.ranking)}" if len(query.metrics) > 1 else ""
+        rank = "highest" if ask.order == "desc" else "lowest"
+        parts.append(f"({rank} {ask.limit}{by}{_each(query)})")
     text = " ".join(parts)
     return text[0].upper() + text[1:]
 

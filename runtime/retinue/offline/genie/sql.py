@@ -23,12 +23,10 @@ def select(query: Query) -> str:
     keys = [sql for name, sql in _keys(query)]
     if keys:
         lines.append("GROUP BY " + ", ".join(keys))
-    if ask.limit and len(keys) > len(_own_columns(query)):
+    if ask.limit:
         lines.append(_best_of_each(query))
     if keys:
         lines.append("ORDER BY " + ", ".join(_ordering(query)))
-    if ask.limit and len(keys) == len(_own_columns(query)):
-        lines.append(f"LIMIT {ask.limit}")
     return "\n".join(lines)
 
 
@@ -183,12 +181,12 @@ def _place(query: Query) -> tuple[str, str]:
 
 
 def _best_of_each(query: Query) -> str:
+    """The first groups; all of those that tie for the last place."""
     own = _own_columns(query)
     groups = [name for name, _ in _keys(query) if name not in own]
-    keys = dict(_keys(query))
-    order = f"{query.aggregate(query.metrics[0])} {_direction(query)}, {keys[own[0]]}"
-    window = f"{_partition(groups, query)} ORDER BY {order}"
-    return f"QUALIFY ROW_NUMBER() OVER ({window}) <= {query.ask.limit}"
+    order = f"ORDER BY {query.aggregate(query.ranking)} {_direction(query)}"
+    window = f"{_partition(groups, query)} {order}".strip()
+    return f"QUALIFY RANK() OVER ({window}) <= {query.ask.limit}"
 
 
 def _direction(query: Query) -> str:
@@ -198,7 +196,7 @@ def _direction(query: Query) -> str:
 def _ordering(query: Query) -> Iterator[str]:
     """Ranked groups by figure; periods and ordered groups in their order; others by figure."""
     ask = query.ask
-    by_figure = f"{query.metrics[0].name} {_direction(query)}"
+    by_figure = f"{query.ranking.name} {_direction(query)}"
     names = [name for name, _ in _keys(query)]
     if ask.order is not None:
         own = _own_columns(query) or names
