@@ -69,6 +69,7 @@ async def _view(agent: Agent, online: bool) -> dict[str, Any]:
                 {"name": s.name, "reached_by": _reached_by(s), **health.get(s.name, {})}
                 for s in agent.mcp_servers
             ],
+            "online": online,
             "tools": [asdict(tool) for tool in runtime.tools(agent.name)],
             "prompt": runtime.system_prompt(agent.name, sample_caller(agent)),
         }
@@ -103,7 +104,8 @@ def _print(view: dict[str, Any]) -> None:
     for server in view["mcp_servers"]:
         state = server.get("problem") or server.get("state", "left out")
         typer.echo(f"{'server':<8}{server['name']}: {server['reached_by']} ({state})")
-    typer.echo(f"\ntools ({len(view['tools'])})")
+    asked = "" if view["online"] else "; Databricks servers as their offline twins, see --online"
+    typer.echo(f"\ntools ({len(view['tools'])}{asked})")
     for tool in view["tools"]:
         typer.echo(f"  {tool['name']}  {_first_line(tool['description'])}")
     typer.echo(f"\nprompt\n{_indented(view['prompt'])}")
