@@ -56,13 +56,16 @@ generated: $(DEV_READY)
 	@set -e; for pair in agent:agent project:retinue; do file=schema/$${pair#*:}.schema.json; \
 	  $(BIN)/retinue schema --kind $${pair%:*} | diff -u $$file - \
 	  || { echo "$$file is stale: run make generate"; exit 1; }; done
+	$(BIN)/python docs/generate.py --check
 
 generate: $(DEV_READY) ## rewrite generated files
 	@for pair in agent:agent project:retinue; do \
 	  $(BIN)/retinue schema --kind $${pair%:*} > .venv/schema \
 	  && mv .venv/schema schema/$${pair#*:}.schema.json || exit 1; done
+	$(BIN)/python docs/generate.py
 
-bench: $(DEV_READY) ## measure the server against a bare one, as ratios
+bench: $(DEV_READY) ## measure the compiler's growth, and the server against a bare one
+	$(BIN)/python benchmarks/compile.py
 	$(BIN)/python benchmarks/serve.py
 
 requirements: $(UV) ## bring the pinned requirements files up to date with pyproject.toml

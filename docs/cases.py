@@ -95,6 +95,10 @@ def _write(place: Path, entry: Entry) -> None:
         place.write_bytes(_content(entry.text))
 
 
+def expanded(text: str) -> str:
+    """A case's text with its repeats and tabs written out."""
+    return _REPEAT.sub(lambda m: m[1] * int(m[2]), text).replace("\\t", "\t")
+
+
 def _content(text: str) -> bytes:
-    repeated = _REPEAT.sub(lambda m: m[1] * int(m[2]), text).replace("\\t", "\t")
-    return _BYTE.sub(lambda m: bytes([int(m[1], 16)]), repeated.encode())
+    return _BYTE.sub(lambda m: bytes([int(m[1], 16)]), expanded(text).encode())

@@ -81,3 +81,9 @@ def test_a_case_says_what_its_code_stands_for(
 def compiled(case: Case, root: Path):
     case.write(root)
     return compile_agents(Project.at(root), context=CompileContext(target=case.target))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/errors.md"])
+def test_the_mistake_that_introduces_them_is_a_real_one(page: str) -> None:
+    said = (FOLDER / "unknown-key.out").read_text(encoding="utf-8")
+    assert f"\n{said}```" in (REPOSITORY / page).read_text(encoding="utf-8")

@@ -1,0 +1,16 @@
+"""What prompts may use of Jinja2 → lists of names in Markdown."""
+
+from jinja2.environment import Environment
+
+from retinue.compile.prompts import environment
+from retinue.compile.sandbox import FILTERS
+
+
+def names(kind: str) -> str:
+    """`filters` that there are, `left-out` ones that Jinja2 has beside them, or `tests`."""
+    found = {
+        "filters": FILTERS,
+        "left-out": set(Environment(autoescape=True).filters) - {*FILTERS},
+        "tests": [name for name in environment({}).tests if name.isidentifier()],
+    }
+    return ", ".join(f"`{name}`" for name in sorted(found[kind]))
