@@ -4,6 +4,7 @@ import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from retinue.agent import VariableType
 from retinue.compile.access_spec import AuthSpec
@@ -77,6 +78,13 @@ Texts = Annotated[
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+
+
+def _no_boolean(value: object) -> object:
+    """To Python, and so to pydantic, true is 1."""
+    if isinstance(value, bool):
+        raise PydanticKnownError("literal_error", {"expected": "1"})
+    return value
 
 
 class SettingsSpec(Spec):
@@ -354,7 +362,9 @@ class DefaultsSpec(Spec):
 class AgentSpec(DefaultsSpec):
     """An agent file."""
 
-    version: Literal[1] = Field(default=1, description="The version of this format.", examples=[1])
+    version: Annotated[Literal[1], BeforeValidator(_no_boolean)] = Field(
+        default=1, description="The version of this format.", examples=[1]
+    )
     name: str | None = Field(
         default=None,
         max_length=_MAX_AGENT_NAME,
