@@ -153,6 +153,11 @@ class Played:
         writer: asyncio.StreamWriter,
     ) -> bool:
         method, number = request["method"], request.get("id")
+        if self.fault == "echo":
+            secret = head.partition("authorization: ")[2].partition("\r\n")[0]
+            error = {"code": -32001, "message": f"no access for {secret}"}
+            self._message(writer, {"id": number, "error": error})
+            return True
         if self.fault.startswith("connect "):
             return self._refuse(writer, self.fault.removeprefix("connect "))
         if method == "initialize":
@@ -219,7 +224,10 @@ class Played:
         return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode()
 
     def _json(self, writer: asyncio.StreamWriter, number: Any, result: Any, more: str = "") -> None:
-        body = json.dumps({"jsonrpc": "2.0", "id": number, "result": result}).encode()
+        self._message(writer, {"id": number, "result": result}, more)
+
+    def _message(self, writer: asyncio.StreamWriter, message: Any, more: str = "") -> None:
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
         writer.write(self._head("application/json", len(body), more) + body)
 
     def _refuse(self, writer: asyncio.StreamWriter, status: str) -> bool:
@@ -249,6 +257,15 @@ async def test_the_older_protocol_and_headers() -> None:
         assert await connection.call("good", {}) == FINE
         assert all(f"authorization: bearer {KEY}" in head for head in fake.heads)
     assert fake.heads[-1].startswith("delete")
+
+
+async def test_a_server_that_quotes_our_token_is_not_quoted() -> None:
+    header = ("Authorization", Template(("Bearer ", Ref("env", "THE_KEY"))))
+    async with played("", headers=(header,)) as (fake, connection):
+        fake.fault = "echo"
+        assert "no access for bearer ${env.THE_KEY}" in await failure(connection)
+    async with played("echo", headers=(header,)) as (_, connection):
+        assert "no access for bearer ${env.THE_KEY}" in (connection.problem or "")
 
 
 REFUSED = {
@@ -394,9 +411,12 @@ async def test_a_workspace_server_by_host_and_token(no_databricks: pytest.Monkey
         await connection.start()
         assert connection.problem is None
         assert await connection.call("good", {}) == FINE
+        fake.fault = "echo"
+        refused = await failure(connection)
     finally:
         await connection.aclose()
         listener.close()
     posts = [head for head in fake.heads if head.startswith("post /api/2.0/mcp/genie/01f0%2fx ")]
     assert posts
     assert all("authorization: bearer dapi-token" in head for head in posts)
+    assert "no access for bearer ${workspace.token}" in refused

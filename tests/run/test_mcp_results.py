@@ -4,15 +4,19 @@ from mcp.types import CallToolResult
 
 from retinue.run.events import ToolResult
 from retinue.run.mcp.results import capped, tool_result
+from retinue.run.mcp.secrets import Secrets
+from retinue.run.references import environment
 
 LINK = {"type": "resource_link", "name": "plan", "uri": "file:///plan.md"}
 TEXT_FILE = {"type": "resource", "resource": {"uri": "file:///a.txt", "text": "inside"}}
 BLOB = {"type": "resource", "resource": {"uri": "file:///a.bin", "blob": "AAAA"}}
+SECRETS = Secrets(environment({}))
+SECRETS.note('hunter2-"hunter2"', "${env.THE_KEY}")
 AUDIO = {"type": "audio", "data": "AAAAAA==", "mimeType": "audio/wav"}
 
 
 def made(*content: object, **more: object) -> ToolResult:
-    return tool_result(CallToolResult.model_validate({"content": content, **more}))
+    return tool_result(CallToolResult.model_validate({"content": content, **more}), SECRETS)
 
 
 def test_text_comes_first_and_the_rest_is_noted() -> None:
@@ -47,3 +51,13 @@ def test_nothing_and_errors() -> None:
 def test_capping_keeps_both_ends() -> None:
     assert capped("abcdefgh", 8) == "abcdefgh"
     assert capped("abcdefghijkl", 8) == "abcdef\n[… 4 characters left out …]\nkl"
+
+
+def test_what_a_server_quotes_of_our_secrets_is_taken_out() -> None:
+    said = 'the key hunter2-"hunter2" is old'
+    assert made({"type": "text", "text": said}).text == "the key ${env.THE_KEY} is old"
+    result = made(structuredContent={"rows": [{said: said, "n": 1}]})
+    kept = "the key ${env.THE_KEY} is old"
+    assert result.structured == {"rows": [{kept: kept, "n": 1}]}
+    assert "hunter2" not in result.text
+    assert "hunter2" not in made({"type": "text", "text": said * 20_000}).text

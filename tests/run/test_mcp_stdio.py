@@ -212,6 +212,35 @@ async def test_a_server_that_does_not_come_up(fault: str) -> None:
         assert "is not available" in await failure(connection)
 
 
+THE_KEY = (("THE_KEY", Template((Ref("env", "THE_KEY"),))),)
+
+
+async def test_a_server_that_refuses_the_session_is_believed_and_not_quoted_in_full(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "retinue")
+    began = time.monotonic()
+    async with opened(server("hostile.py", "refuses", env=THE_KEY)) as connection:
+        # It isn't asked again as if it were of another era, which takes ten seconds.
+        assert time.monotonic() - began < 8
+        assert connection.state == "down"
+        assert (connection.problem or "").startswith("it refused the session: xxx")
+        assert "${e" in (connection.problem or "")
+        said = await failure(connection)
+    assert "hunt" not in said + caplog.text
+
+
+async def test_a_servers_secrets_do_not_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "retinue")
+    async with opened(server("hostile.py", "quotes", env=THE_KEY)) as connection:
+        result = await connection.call("good", {})
+        assert result.structured == {"said": "x" * 285 + " bad key ${env.THE_KEY}"}
+        refused = await failure(connection, "other")
+        assert refused.endswith("bad key ${env.THE_KEY}")
+        said = result.text + refused + connection.tools[0].description
+    assert "hunter2" not in said + caplog.text
+
+
 async def test_commands_that_can_not_be_started(tmp_path: Path) -> None:
     file = tmp_path / "plain"
     file.write_text("no program")

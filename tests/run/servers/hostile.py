@@ -11,6 +11,7 @@ from typing import Any
 
 FAULT = sys.argv[1] if len(sys.argv) > 1 else ""
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
+QUOTE = f"{'x' * 285} bad key {os.environ.get('THE_KEY')}"
 TEXT = {"content": [{"type": "text", "text": "fine"}]}
 
 
@@ -57,6 +58,8 @@ def send(message: dict[str, Any]) -> None:
 def listed(cursor: str | None) -> dict[str, Any]:
     if FAULT == "odd tools":
         return {"tools": ODD_TOOLS}
+    if FAULT == "quotes":
+        return {"tools": [tool("good", description=QUOTE), tool("other")]}
     if FAULT == "slow schemas":
         return {"tools": [tool(name, inputSchema=schema) for name, schema in SLOW.items()]}
     if FAULT == "pages":
@@ -87,6 +90,14 @@ def process(request: Any) -> None:
         os._exit(3)
     text = {"pid": str(os.getpid()), "good": "fine"}.get(name) or str(grandchild())
     send({"id": request["id"], "result": {"content": [{"type": "text", "text": text}]}})
+
+
+def quoted(request: Any) -> None:
+    if request["params"]["name"] == "good":
+        result = {"content": [], "structuredContent": {"said": QUOTE}}
+        send({"id": request["id"], "result": result})
+    else:
+        send({"id": request["id"], "error": {"code": -32000, "message": QUOTE}})
 
 
 def called(request: Any) -> None:
@@ -138,7 +149,9 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         method = request.get("method")
-        if method == "initialize":
+        if method == "initialize" and FAULT == "refuses":
+            send({"id": request["id"], "error": {"code": -32000, "message": QUOTE}})
+        elif method == "initialize":
             version = request["params"]["protocolVersion"]
             info = {"name": "hostile", "version": "1"}
             result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
@@ -149,6 +162,8 @@ def main() -> None:
             )
         elif method == "tools/call" and FAULT == "processes":
             process(request)
+        elif method == "tools/call" and FAULT == "quotes":
+            quoted(request)
         elif method == "tools/call":
             called(request)
         # Whatever else it is asked, it says nothing.

@@ -7,7 +7,7 @@ import httpx2
 
 from retinue.agent import Databricks
 from retinue.run.mcp.faults import LinkError
-from retinue.run.ports import Lookup
+from retinue.run.mcp.secrets import Secrets
 from retinue.run.references import resolved
 from retinue.run.workspace import Workspace
 
@@ -20,18 +20,22 @@ class WorkspaceAuth(httpx2.Auth):
     The caller's own token is not used here: `auth: user` means the identity of this process.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, secrets: Secrets) -> None:
         self._workspace = workspace
+        self._secrets = secrets
 
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         if request.url.host == self._workspace.host:
-            request.headers.update(await self._workspace.headers())
+            headers = await self._workspace.headers()
+            for value in headers.values():
+                self._secrets.note(value.removeprefix("Bearer "), "${workspace.token}")
+            request.headers.update(headers)
         yield request
 
 
-async def managed(server: Databricks, lookup: Lookup) -> tuple[str, WorkspaceAuth]:
+async def managed(server: Databricks, secrets: Secrets) -> tuple[str, WorkspaceAuth]:
     """The server's URL and its authentication.
 
     Raises LinkError without a target, MissingReferenceError without credentials; both say what
@@ -42,6 +46,8 @@ async def managed(server: Databricks, lookup: Lookup) -> tuple[str, WorkspaceAut
             f"its {server.kind} has no value here: set the bundle variable with --var or "
             "BUNDLE_VAR_<name>, or run with --offline"
         )
-    target = quote(resolved(server.target, lookup), safe="")
-    workspace = await Workspace.find(lookup)
-    return workspace.url + _PATHS[server.kind].format(target=target), WorkspaceAuth(workspace)
+    target = quote(resolved(server.target, secrets), safe="")
+    workspace = await Workspace.find(secrets)
+    return workspace.url + _PATHS[server.kind].format(target=target), WorkspaceAuth(
+        workspace, secrets
+    )

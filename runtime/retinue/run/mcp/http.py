@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
 from typing import Any
@@ -16,7 +16,7 @@ from retinue.errors import MissingReferenceError
 from retinue.run.mcp.databricks import WorkspaceAuth, managed
 from retinue.run.mcp.faults import LinkError, clip
 from retinue.run.mcp.link import Exchange, Streams, exchange
-from retinue.run.ports import Lookup
+from retinue.run.mcp.secrets import Secrets
 from retinue.run.references import resolved
 
 _LARGEST_ANSWER = 32 * 2**20
@@ -27,25 +27,25 @@ _CONNECT = 10.0
 class _Endpoint:
     """`shown` is the address as messages name it: references stay references."""
 
-    url: str
+    url: str = field(repr=False)
     shown: str
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     auth: WorkspaceAuth | None = None
 
 
 class HttpLink:
     """One MCP endpoint."""
 
-    def __init__(self, server: ToolServer, lookup: Lookup) -> None:
+    def __init__(self, server: ToolServer, secrets: Secrets) -> None:
         self._server = server
-        self._lookup = lookup
+        self._secrets = secrets
         self._stack = AsyncExitStack()
 
     def fault(self) -> LinkError | None:
         return None
 
     async def __aenter__(self) -> Streams:
-        endpoint = await _endpoint(self._server, self._lookup)
+        endpoint = await _endpoint(self._server, self._secrets)
         # A call that was given up must not hold its request for ever.
         timeout = httpx2.Timeout(30.0, connect=_CONNECT, read=self._server.timeout + 5)
         client = _Client(
@@ -155,16 +155,16 @@ def _broken(error: Exception) -> str:
     return f"the connection broke ({type(error).__name__})"
 
 
-async def _endpoint(server: ToolServer, lookup: Lookup) -> _Endpoint:
+async def _endpoint(server: ToolServer, secrets: Secrets) -> _Endpoint:
     transport = server.transport
     if isinstance(transport, Databricks):
-        url, auth = await managed(transport, lookup)
+        url, auth = await managed(transport, secrets)
         return _Endpoint(url, url, {}, auth)
     if not isinstance(transport, Http):
         raise TypeError(transport)
-    url = resolved(transport.url, lookup)
+    url = resolved(transport.url, secrets)
     _check(url, transport.url)
-    headers = {name: resolved(value, lookup) for name, value in transport.headers}
+    headers = {name: resolved(value, secrets) for name, value in transport.headers}
     return _Endpoint(url, _shown(transport.url), headers)
 
 

@@ -15,14 +15,18 @@ from mcp.types import (
 
 from retinue.run.events import ToolResult
 from retinue.run.mcp.faults import clip
+from retinue.run.mcp.secrets import Secrets
 
 # Characters of text given to a model, and bytes of structured content given to a program.
 MOST_TEXT = 200_000
 MOST_STRUCTURED = 2_000_000
 
 
-def tool_result(result: CallToolResult) -> ToolResult:
-    """Its text; or, where it has none, its structured content as JSON; and notes for the rest."""
+def tool_result(result: CallToolResult, secrets: Secrets) -> ToolResult:
+    """Its text; or, where it has none, its structured content as JSON; and notes for the rest.
+
+    What the server quotes of `secrets` is taken out.
+    """
     texts = [text for block in result.content if (text := _text(block)) is not None]
     notes = [note for block in result.content if (note := _note(block)) is not None]
     structured = result.structured_content
@@ -30,8 +34,10 @@ def tool_result(result: CallToolResult) -> ToolResult:
     encoded = b"" if structured is None else _json(structured)
     if not texts and encoded:
         texts = [encoded.decode()]
-    text = capped("\n".join([*texts, *notes])) or "(the tool returned nothing)"
     fits = encoded and len(encoded) <= MOST_STRUCTURED
+    if fits and secrets.redacted(encoded.decode()) != encoded.decode():
+        structured = secrets.redacted_json(structured)
+    text = capped(secrets.redacted("\n".join([*texts, *notes]))) or "(the tool returned nothing)"
     return ToolResult(text, bool(result.is_error), structured if fits else None)
 
 

@@ -4,9 +4,17 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from mcp import Client, MCPError
-from mcp.types import CONNECTION_CLOSED, Implementation
+from mcp.types import (
+    CONNECTION_CLOSED,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    Implementation,
+)
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from retinue import __version__
@@ -18,10 +26,14 @@ from retinue.run.mcp.http import HttpLink
 from retinue.run.mcp.link import Exchange, Link, exchange
 from retinue.run.mcp.listing import Tolerant, list_tools, selected
 from retinue.run.mcp.results import tool_result
+from retinue.run.mcp.secrets import Secrets
 from retinue.run.mcp.stdio import StdioLink
 from retinue.run.ports import Lookup, Tool
 
 log = logging.getLogger(__name__)
+
+# What a server of the other era may answer `initialize` with.
+_ERA_REFUSED = (INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION)
 
 
 class Session:
@@ -34,16 +46,25 @@ class Session:
     def __init__(self, server: ToolServer, lookup: Lookup, *, era: str | None = None) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tools: tuple[Tool, ...] = ()
-        self.problem: str | None = None
+        self._problem: str | None = None
         self.era = era
         self._server = server
-        self._lookup = lookup
+        self._secrets = Secrets(lookup)
         self._client: Client | None = None
         self._over = asyncio.Event()
         self._done = asyncio.Event()
         self._connecting = Exchange()
         # Whether the server took up the session: then its era was not the problem.
         self._spoken = False
+
+    @property
+    def problem(self) -> str | None:
+        return self._problem
+
+    @problem.setter
+    def problem(self, problem: str | None) -> None:
+        # It is published: in the log, in /health and in the system prompt.
+        self._problem = problem and self._secrets.redacted(problem)
 
     @property
     def ended(self) -> bool:
@@ -62,11 +83,11 @@ class Session:
                 link = self._link()
                 try:
                     await self._hold(link, mode)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - it becomes `problem`
                     # mcp's exception groups may hold anything.
                     self.problem = self._why(error, link)
-                    log.debug("session with '%s' ended", self._server.name, exc_info=error)
-                    if last or self._spoken or link.fault() is not None:
+                    log.debug("session with '%s' ended: %s", self._server.name, self.problem)
+                    if last or self._spoken or _spoken(error) or link.fault() is not None:
                         return
                 else:
                     fault = link.fault()
@@ -78,6 +99,16 @@ class Session:
 
     async def call(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
         """Call a tool. Raises ToolError, and LinkError where the session can't go on."""
+        try:
+            return await self._called(name, arguments)
+        # Without their causes, which say it unredacted.
+        except ToolError as error:
+            raise ToolError(self._secrets.redacted(str(error))) from None
+        except LinkError as fault:
+            problem = self._secrets.redacted(str(fault))
+            raise LinkError(problem, delivered=fault.delivered) from None
+
+    async def _called(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
         if self._client is None or self.ended:
             raise LinkError(self.problem or "the connection was lost", delivered=False)
         record = Exchange()
@@ -88,19 +119,19 @@ class Session:
             raise await self._explained(error, record) from error
         except Exception as error:
             # Wrong structured content is a RuntimeError, wrong content a ValidationError.
-            log.debug("'%s' answered badly", self._server.name, exc_info=error)
+            log.debug("'%s' answered badly: %s", self._server.name, type(error).__name__)
             raise ToolError(
                 f"The tool server '{self._server.name}' gave an answer that is not valid MCP."
             ) from error
         finally:
             exchange.reset(token)
-        return tool_result(result)
+        return tool_result(result, self._secrets)
 
     def _link(self) -> Link:
         transport = self._server.transport
         if isinstance(transport, Stdio):
-            return StdioLink(self._server.name, transport, self._lookup, self._over.set)
-        return HttpLink(self._server, self._lookup)
+            return StdioLink(self._server.name, transport, self._secrets, self._over.set)
+        return HttpLink(self._server, self._secrets)
 
     async def _hold(self, link: Link, mode: str) -> None:
         info = Implementation(name="retinue", version=__version__)
@@ -108,7 +139,7 @@ class Session:
         async with Client(tolerant, mode=mode, cache=None, client_info=info) as client:
             self._spoken = True
             listed = await list_tools(client, self._server.name)
-            self.tools = selected(listed, self._server)
+            self.tools = tuple(map(self._redacted, selected(listed, self._server)))
             legacy = client.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS
             self.era = "legacy" if legacy else "auto"
             self._client = client
@@ -129,7 +160,7 @@ class Session:
                 f"The tool server '{name}' failed during the call: {record.fault}. "
                 "The call may have taken effect."
             )
-        if error.code == CONNECTION_CLOSED and error.message == "Connection closed":
+        if _closed(error):
             # The session's own task is about to learn of it.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), 0.5)
@@ -138,7 +169,15 @@ class Session:
             return LinkError(self.problem or "the connection was lost")
         if record.refused:
             return ToolError(f"The call failed: the tool server '{name}' {record.words()}.")
-        return ToolError(f"The tool server '{name}' refused the call: {clip(error.message, 2000)}")
+        said = self._clipped(error.message, 2000)
+        return ToolError(f"The tool server '{name}' refused the call: {said}")
+
+    def _clipped(self, text: str, limit: int = 300) -> str:
+        # In this order, or half a secret could be left at the end.
+        return clip(self._secrets.redacted(text), limit)
+
+    def _redacted(self, tool: Tool) -> Tool:
+        return replace(tool, description=self._secrets.redacted(tool.description))
 
     def _why(self, error: Exception, link: Link) -> str:
         """Why there is no session, in one clause."""
@@ -151,7 +190,7 @@ class Session:
         if isinstance(leaf, RetinueError):
             return str(leaf)
         if isinstance(leaf, MCPError):
-            return f"it refused the session: {clip(leaf.message)}"
+            return f"it refused the session: {self._clipped(leaf.message)}"
         return f"it does not speak MCP as expected ({type(leaf).__name__})"
 
 
@@ -164,6 +203,17 @@ def _modes(server: ToolServer, era: str | None) -> tuple[tuple[str, bool], ...]:
     if isinstance(server.transport, Stdio):
         return ((era, True),) if era else (("legacy", False), ("auto", True))
     return ((era or "auto", True),)
+
+
+def _spoken(error: Exception) -> bool:
+    """Whether the server itself refused, and not for the era it was asked in."""
+    leaf = next(_leaves(error))
+    return isinstance(leaf, MCPError) and leaf.code not in _ERA_REFUSED and not _closed(leaf)
+
+
+def _closed(error: MCPError) -> bool:
+    """Whether mcp says so; servers use its code for errors of their own."""
+    return error.code == CONNECTION_CLOSED and error.message == "Connection closed"
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -21,9 +21,9 @@ from mcp.types import (
     jsonrpc_message_adapter,
 )
 
-from retinue.agent import Ref, Stdio
+from retinue.agent import Stdio
 from retinue.run.mcp.faults import LinkError, clip
-from retinue.run.ports import Lookup
+from retinue.run.mcp.secrets import Secrets
 from retinue.run.references import resolved
 
 log = logging.getLogger(__name__)
@@ -44,11 +44,12 @@ class StdioLink:
     `lost` is called when the server goes away by itself.
     """
 
-    def __init__(self, name: str, command: Stdio, lookup: Lookup, lost: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, command: Stdio, secrets: Secrets, lost: Callable[[], None]
+    ) -> None:
         self._name = name
         self._command = command
-        self._secrets: dict[str, str] = {}
-        self._lookup = self._noting(lookup)
+        self._secrets = secrets
         self._lost = lost
         self._fault: LinkError | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -95,8 +96,8 @@ class StdioLink:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         command = self._command
-        arguments = [resolved(argument, self._lookup) for argument in command.args]
-        declared = {name: resolved(value, self._lookup) for name, value in command.env}
+        arguments = [resolved(argument, self._secrets) for argument in command.args]
+        declared = {name: resolved(value, self._secrets) for name, value in command.env}
         kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         try:
             return await asyncio.create_subprocess_exec(
@@ -115,19 +116,8 @@ class StdioLink:
             detail = f": {reason}" if reason else ""
             raise LinkError(f"its command '{command.command}' can't be started{detail}") from None
 
-    def _noting(self, lookup: Lookup) -> Lookup:
-        def noted(ref: Ref) -> str:
-            value = lookup(ref)
-            self._secrets[value] = str(ref)
-            return value
-
-        return noted
-
     def _redacted(self, text: str) -> str:
-        for value, shown in self._secrets.items():
-            if len(value) > 3:
-                text = text.replace(value, shown)
-        return clip(text)
+        return clip(self._secrets.redacted(text))
 
     async def _read(
         self,
