@@ -327,6 +327,16 @@ async def test_pages(fault: str, count: int) -> None:
         assert len(connection.tools) == count
 
 
+@pytest.mark.parametrize(("fault", "count"), [("many tools", 2000), ("long tools", 79)])
+async def test_a_list_without_end(fault: str, count: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "retinue")
+    async with opened(server("hostile.py", fault)) as connection:
+        assert len(connection.tools) == count
+    assert f"lists too many tools; the first {count} are used" in caplog.text
+    assert "says: page 2" in caplog.text
+    assert "says: page 3" not in caplog.text
+
+
 async def test_filters_hold_at_call_time(caplog: pytest.LogCaptureFixture) -> None:
     wanted = server("hostile.py", include=("g*", "x_*"), exclude=("other",))
     async with opened(wanted) as connection:

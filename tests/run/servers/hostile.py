@@ -69,6 +69,12 @@ def listed(cursor: str | None) -> dict[str, Any]:
     if FAULT == "endless pages":
         page = int(cursor or 0)
         return {"tools": [tool(f"page_{page}")], "nextCursor": str(page + 1)}
+    if FAULT in ("many tools", "long tools"):
+        page = int(cursor or 0)
+        sys.stderr.write(f"page {page}\n")
+        count, text = (900, "") if FAULT == "many tools" else (30, "x" * 100_000)
+        tools = [tool(f"t{page}_{n}", description=text) for n in range(count)]
+        return {"tools": tools, "nextCursor": str(page + 1)}
     if FAULT == "circular pages":
         return {"tools": [tool("good")], "nextCursor": "again"}
     if FAULT == "no list":

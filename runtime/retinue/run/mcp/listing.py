@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
 from mcp import Client, MCPError
 from mcp.shared.message import SessionMessage
 from mcp.types import METHOD_NOT_FOUND, JSONRPCResponse
@@ -21,12 +22,27 @@ log = logging.getLogger(__name__)
 
 _MOST_PAGES = 100
 _MOST_TOOLS = 2000
+_MOST_BYTES = 8_000_000
 _KEPT = ("name", "title", "description")
 
 
 async def list_tools(client: Client, server: str) -> list[Tool]:
-    """Every tool, over all pages, in the server's order; a name listed twice counts once."""
+    """Every tool, over all pages, in the server's order; a name listed twice counts once.
+
+    Of a list without end, the first 2,000 tools or 8 MB.
+    """
     tools: dict[str, Tool] = {}
+    size = 0
+    async for tool in _listed(client):
+        size += len(tool.name) + len(tool.description) + len(orjson.dumps(tool.parameters))
+        if len(tools) == _MOST_TOOLS or size > _MOST_BYTES:
+            log.warning("'%s' lists too many tools; the first %d are used", server, len(tools))
+            break
+        tools.setdefault(tool.name, tool)
+    return list(tools.values())
+
+
+async def _listed(client: Client) -> AsyncIterator[Tool]:
     cursor: str | None = None
     seen: set[str] = set()
     for _ in range(_MOST_PAGES):
@@ -34,18 +50,14 @@ async def list_tools(client: Client, server: str) -> list[Tool]:
             page = await client.list_tools(cursor=cursor, cache_mode="bypass")
         except MCPError as error:
             if error.code == METHOD_NOT_FOUND:
-                break
+                return
             raise
         for tool in page.tools:
-            made = Tool(tool.name, tool.description or tool.title or "", tool.input_schema)
-            tools.setdefault(tool.name, made)
+            yield Tool(tool.name, tool.description or tool.title or "", tool.input_schema)
         cursor = page.next_cursor
         if cursor is None or cursor in seen:
-            break
+            return
         seen.add(cursor)
-    if len(tools) > _MOST_TOOLS:
-        log.warning("'%s' lists %d tools; the first %d are used", server, len(tools), _MOST_TOOLS)
-    return list(tools.values())[:_MOST_TOOLS]
 
 
 def selected(tools: list[Tool], server: ToolServer) -> tuple[Tool, ...]:
@@ -140,7 +152,7 @@ async def mended(listed: list[Any], server: str) -> list[dict[str, Any]]:
     server's promise, and the model is better served with the answer.
     """
     kept: list[dict[str, Any]] = []
-    for number, raw in enumerate(listed[:_MOST_TOOLS]):
+    for number, raw in enumerate(listed[: _MOST_TOOLS + 1]):
         # In a thread, one by one: a large schema takes long, and nobody else shall wait for it.
         problem = await asyncio.to_thread(_problem, raw)
         if problem is None:
