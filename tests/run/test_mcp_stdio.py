@@ -337,6 +337,25 @@ async def test_a_list_without_end(fault: str, count: int, caplog: pytest.LogCapt
     assert "says: page 3" not in caplog.text
 
 
+async def test_a_list_that_changes_is_read_again() -> None:
+    async with opened(server("hostile.py", "changes")) as connection:
+        assert names(connection) == ["good", "other"]
+        assert await connection.call("good", {}) == FINE
+        assert await eventually(lambda: names(connection) == ["good", "other", "new"])
+        assert await connection.call("new", {}) == FINE
+
+
+async def test_a_changed_list_that_can_not_be_read_leaves_the_old_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with opened(server("hostile.py", "changes badly")) as connection:
+        assert await connection.call("good", {}) == FINE
+        assert await eventually(lambda: "could not list its tools again" in caplog.text)
+        assert names(connection) == ["good", "other"]
+        assert await connection.call("other", {}) == FINE
+        assert connection.state == "up"
+
+
 async def test_filters_hold_at_call_time(caplog: pytest.LogCaptureFixture) -> None:
     wanted = server("hostile.py", include=("g*", "x_*"), exclude=("other",))
     async with opened(wanted) as connection:

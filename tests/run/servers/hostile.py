@@ -55,7 +55,15 @@ def send(message: dict[str, Any]) -> None:
     write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
 
+LISTINGS = []
+
+
 def listed(cursor: str | None) -> dict[str, Any]:
+    LISTINGS.append(cursor)
+    if FAULT == "changes":
+        return {"tools": [tool("good"), tool("other"), tool("new")][: len(LISTINGS) + 1]}
+    if FAULT == "changes badly":
+        return {"tools": [tool("good"), tool("other")] if len(LISTINGS) == 1 else 7}
     if FAULT == "odd tools":
         return {"tools": ODD_TOOLS}
     if FAULT == "quotes":
@@ -106,6 +114,12 @@ def quoted(request: Any) -> None:
         send({"id": request["id"], "error": {"code": -32000, "message": QUOTE}})
 
 
+def changed(request: Any) -> None:
+    for _ in range(5):
+        send({"method": "notifications/tools/list_changed"})
+    send({"id": request["id"], "result": TEXT})
+
+
 def called(request: Any) -> None:
     answer = {"id": request["id"], "result": TEXT}
     if FAULT == "hang":
@@ -134,6 +148,11 @@ def called(request: Any) -> None:
     elif FAULT == "twice":
         send(answer)
     send(answer)
+
+
+CALLED = {
+    "processes": process, "quotes": quoted, "changes": changed, "changes badly": changed
+}  # fmt: skip
 
 
 def main() -> None:
@@ -166,12 +185,8 @@ def main() -> None:
             send(
                 {"id": request["id"], "result": listed((request.get("params") or {}).get("cursor"))}
             )
-        elif method == "tools/call" and FAULT == "processes":
-            process(request)
-        elif method == "tools/call" and FAULT == "quotes":
-            quoted(request)
         elif method == "tools/call":
-            called(request)
+            CALLED.get(FAULT, called)(request)
         # Whatever else it is asked, it says nothing.
 
 

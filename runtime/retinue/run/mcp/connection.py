@@ -35,6 +35,8 @@ class Connection:
     `tools` are the server's own names after `include` and `exclude`; they stay known through
     a loss. `problem` is one sentence while the server is not up, and holds no secret.
     `connecting` is the first attempt and the one right after a loss; later ones are `down`.
+    Tools are listed again when a server of the older protocol says that they have changed; of
+    the newer one they are listed once per session, as following it costs a request held open.
     A server with `auth: user` is reached with this process's own identity.
     """
 
@@ -157,7 +159,9 @@ class Connection:
         """One attempt and, where it succeeds, the life after it, in seconds."""
         # Imported here and in a thread: mcp costs half a second that start-up need not pay.
         module = await asyncio.to_thread(importlib.import_module, "retinue.run.mcp.session")
-        session: Session = module.Session(self.server, self._lookup, era=self._era)
+        session: Session = module.Session(
+            self.server, self._lookup, era=self._era, relisted=lambda: self._relisted(session)
+        )
         task = asyncio.create_task(session.run(), name=f"mcp session {self._name}")
         clock = asyncio.get_running_loop().time
         try:
@@ -185,6 +189,10 @@ class Connection:
         self.tools, self._session, self._era = session.tools, session, session.era
         log.info("tool server '%s' is up with %d tools", self._name, len(self.tools))
         self._settle()
+
+    def _relisted(self, session: "Session") -> None:
+        self.tools = session.tools
+        log.info("tool server '%s' has changed to %d tools", self._name, len(self.tools))
 
     def _dropped(self, session: "Session") -> None:
         self.state = "connecting"

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ from mcp.types import (
     METHOD_NOT_FOUND,
     UNSUPPORTED_PROTOCOL_VERSION,
     Implementation,
+    ToolListChangedNotification,
 )
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
@@ -32,6 +33,10 @@ from retinue.run.ports import Lookup, Tool
 
 log = logging.getLogger(__name__)
 
+# Seconds: a server that changes several tools says so several times, and one may never stop.
+_RELIST_DELAY = 0.1
+_RELIST_PAUSE = 2.0
+
 # What a server of the other era may answer `initialize` with.
 _ERA_REFUSED = (INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION)
 
@@ -41,9 +46,17 @@ class Session:
 
     `ready` is resolved once `tools` are known; `problem` says in one clause why it ended.
     `era` is what to pass to the next session with the same server, to save its probe.
+    `relisted` is called when `tools` have changed since.
     """
 
-    def __init__(self, server: ToolServer, lookup: Lookup, *, era: str | None = None) -> None:
+    def __init__(
+        self,
+        server: ToolServer,
+        lookup: Lookup,
+        *,
+        era: str | None = None,
+        relisted: Callable[[], None] = lambda: None,
+    ) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tools: tuple[Tool, ...] = ()
         self._problem: str | None = None
@@ -51,6 +64,8 @@ class Session:
         self._server = server
         self._secrets = Secrets(lookup)
         self._client: Client | None = None
+        self._relisted = relisted
+        self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self._done = asyncio.Event()
         self._connecting = Exchange()
@@ -136,15 +151,47 @@ class Session:
     async def _hold(self, link: Link, mode: str) -> None:
         info = Implementation(name="retinue", version=__version__)
         tolerant = Tolerant(link, self._server.name)
-        async with Client(tolerant, mode=mode, cache=None, client_info=info) as client:
+        async with Client(
+            tolerant, mode=mode, cache=None, client_info=info, message_handler=self._hear
+        ) as client:
             self._spoken = True
-            listed = await list_tools(client, self._server.name)
-            self.tools = tuple(map(self._redacted, selected(listed, self._server)))
+            self.tools = await self._list(client)
             legacy = client.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS
             self.era = "legacy" if legacy else "auto"
             self._client = client
             self.ready.set_result(None)
-            await self._over.wait()
+            following = asyncio.create_task(self._follow(client))
+            try:
+                await self._over.wait()
+            finally:
+                following.cancel()
+                await asyncio.wait({following})
+
+    async def _list(self, client: Client) -> tuple[Tool, ...]:
+        listed = await list_tools(client, self._server.name)
+        return tuple(map(self._redacted, selected(listed, self._server)))
+
+    async def _hear(self, message: object) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            self._changed.set()
+
+    async def _follow(self, client: Client) -> None:
+        """List the tools again when the server says that they have changed; not too often."""
+        exchange.set(Exchange())
+        while await self._changed.wait():
+            await asyncio.sleep(_RELIST_DELAY)
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(self._server.timeout):
+                    tools = await self._list(client)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the tools known stay
+                kind = type(error).__name__
+                log.warning("'%s' could not list its tools again (%s)", self._server.name, kind)
+            else:
+                if tools != self.tools:
+                    self.tools = tools
+                    self._relisted()
+            await asyncio.sleep(_RELIST_PAUSE)
 
     async def _explained(self, error: MCPError, record: Exchange) -> LinkError | ToolError:
         """What the error means: HTTP has the first word, then the link, then the server."""
