@@ -46,11 +46,17 @@ class Template:
 Text = str | Template
 
 
+FallbackOn = Literal["rate_limit", "timeout", "unavailable", "context_window"]
+FALLBACK_ON: tuple[FallbackOn, ...] = ("rate_limit", "timeout", "unavailable")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """Where a model is reached. `model` is a LiteLLM id such as `databricks/<endpoint>`.
 
     `settings` are OpenAI request parameters sent with every call; `timeout` is in seconds.
+    `fallbacks` are asked in order after `retries` failures of a kind in `fallback_on`; they have
+    none of their own.
     """
 
     model: str
@@ -58,6 +64,10 @@ class Route:
     api_key: Text | None = None
     settings: Mapping[str, JsonValue] = field(default_factory=lambda: _NOTHING)
     timeout: float = 60.0
+    fallbacks: tuple["Route", ...] = ()
+    fallback_on: tuple[FallbackOn, ...] = FALLBACK_ON
+    retries: int = 2
+    prompt_caching: bool = False
 
     @property
     def provider(self) -> str:
@@ -105,13 +115,17 @@ class SkillFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skill:
-    """An Agent Skills folder (agentskills.io): `body` is SKILL.md without its frontmatter."""
+    """An Agent Skills folder (agentskills.io): `body` is SKILL.md without its frontmatter.
+
+    `scripts` says whether its scripts may be run: never, after the user agrees, or in a sandbox.
+    """
 
     name: str
     description: str
     body: str
     root: Path
     files: tuple[SkillFile, ...] = ()
+    scripts: Literal["off", "ask", "sandbox"] = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +145,15 @@ class Http:
     headers: tuple[tuple[str, Text], ...] = ()
 
 
-DatabricksKind = Literal["genie_space"]
+DatabricksKind = Literal[
+    "genie_space", "genie", "sql", "functions", "vector_search", "connection", "app"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Databricks:
-    """An MCP server that the workspace manages. `target` is the space's id, an index's name, …
+    """An MCP server that the workspace manages. `target` is the space's id, an index's name, …,
+    and empty for `genie` and `sql`, of which a workspace has one.
 
     `target` is None where it is a bundle variable without a local value: then the server
     can be bundled, or replaced by its offline twin, but not reached. `written` is the target as
@@ -160,7 +177,8 @@ class Twin:
 class ToolServer:
     """An MCP server and how the agent uses it. `timeout` is per call, in seconds.
 
-    `include` and `exclude` are globs over the server's own tool names.
+    `include`, `exclude` and `require_approval` are globs over the server's own tool names;
+    `rename` maps such names to what the agent calls the tools.
     """
 
     name: str
@@ -169,18 +187,98 @@ class ToolServer:
     twin: Twin | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    rename: tuple[tuple[str, str], ...] = ()
+    require_approval: tuple[str, ...] = ()
     required: bool = False
     timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a run may use. `timeout` is in seconds; `max_tokens` counts all of its model calls."""
+    """What a run may use. `timeout` is in seconds; `max_tokens` and `max_cost_usd` count all of
+    its model calls.
+    """
 
     max_turns: int = 20
     max_tool_calls: int = 50
     max_tokens: int | None = None
+    max_cost_usd: float | None = None
     timeout: float = 110.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubAgent:
+    """Another agent that this one can call: as a tool, or by handing the conversation over."""
+
+    agent: str
+    mode: Literal["tool", "handoff"] = "tool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guardrail:
+    """A check of texts on their way in or out."""
+
+    type: Literal["prompt_injection", "pii"]
+    action: Literal["block", "redact"] = "block"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guardrails:
+    """Checks of what goes in and of what comes out."""
+
+    input: tuple[Guardrail, ...] = ()
+    output: tuple[Guardrail, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compaction:
+    """From `at_tokens` tokens on a conversation is summed up, but for its last messages."""
+
+    at_tokens: int = 120_000
+    keep_last: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How tool calls are shown on the way, and what becomes of a caller's system messages."""
+
+    steps: Literal["reasoning", "extension", "openwebui", "off"] = "reasoning"
+    system_messages: Literal["append", "ignore", "refuse"] = "append"
+
+
+PrincipalKind = Literal["user", "group", "service_principal"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """Who (`kind` and `name`) may do what with the app."""
+
+    kind: PrincipalKind
+    name: str
+    level: Literal["CAN_USE", "CAN_MANAGE"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppResource:
+    """A resource of a Databricks App. `fields` are those of its kind in the bundle's own terms;
+    a bundle variable in them stays as written.
+    """
+
+    name: str
+    kind: str
+    fields: tuple[tuple[str, str], ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabricksApp:
+    """The app that serves the agent; instances count from 1 to 5."""
+
+    compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = "MEDIUM"
+    min_instances: int = 1
+    max_instances: int = 1
+    permissions: tuple[Permission, ...] = ()
+    extra_resources: tuple[AppResource, ...] = ()
 
 
 AuthMode = Literal["databricks", "api_key", "none"]
@@ -244,6 +342,12 @@ class Agent:
     skills: tuple[Skill, ...] = ()
     mcp_servers: tuple[ToolServer, ...] = ()
     limits: Limits = Limits()
+    sub_agents: tuple[SubAgent, ...] = ()
+    output_schema: Mapping[str, JsonValue] | None = None
+    guardrails: Guardrails = Guardrails()
+    compaction: Compaction | None = None
+    serving: Serving = Serving()
+    app: DatabricksApp = DatabricksApp()
     auth: Auth | None = None
     store: Store | None = None
     observability: Observability | None = None

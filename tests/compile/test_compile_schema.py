@@ -75,7 +75,7 @@ def test_what_compiles_is_valid(path: Path) -> None:
     "name",
     [
         "ten-mistakes", "unknown-keys", "other-platforms", "other-platforms-servers",
-        "not-supported-yet", "wrong-types", "wrong-nested-types", "empty-values", "empty-texts",
+        "wrong-types", "wrong-nested-types", "empty-values", "empty-texts",
         "bad-version", "name-too-long", "model-with-blank", "extra-settings",
         "list-at-root", "text-at-root",
     ],

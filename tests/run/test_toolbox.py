@@ -182,6 +182,21 @@ async def opened(*servers: ToolServer) -> AsyncIterator[list[Connection]]:
         await asyncio.gather(*(connection.aclose() for connection in connections))
 
 
+async def test_a_renamed_tool_is_called_by_its_new_name_alone() -> None:
+    renamed = server("one", rename=(("good", "fine"), ("gone", "nothing")))
+    async with opened(renamed) as connections:
+        toolbox = AgentToolbox(connections)
+        assert [tool.name for tool in toolbox.tools] == ["one__fine", "one__other"]
+        by_new, by_old = await call(toolbox, "one__fine"), await call(toolbox, "one__good")
+    assert (by_new.is_error, by_old.is_error) == (False, True)
+
+
+async def test_a_tool_does_not_take_the_name_of_another() -> None:
+    async with opened(server("one", rename=(("good", "other"),))) as connections:
+        names = [tool.name for tool in AgentToolbox(connections).tools]
+    assert names == ["one__good", "one__other"]
+
+
 async def test_servers_tools_come_under_their_servers_names() -> None:
     async with opened(server("one"), server("two", exclude=("other",))) as connections:
         toolbox = AgentToolbox(connections, [BuiltIn(Tool("mine", "", {}), _nothing)])

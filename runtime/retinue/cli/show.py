@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -55,7 +55,9 @@ async def _view(agent: Agent, online: bool) -> dict[str, Any]:
     from retinue.run.prompt import sample_caller  # noqa: PLC0415
 
     live.stop_like_interrupted()
-    async with live.runtime_for([agent], offline=not online) as runtime:
+    # What can't be run yet is told, and all the rest can be shown.
+    shown = replace(agent, unsupported=())
+    async with live.runtime_for([shown], offline=not online) as runtime:
         health: Any = runtime.health()[agent.name]
         return {
             "name": agent.name,
@@ -64,6 +66,7 @@ async def _view(agent: Agent, online: bool) -> dict[str, Any]:
             "sources": [source.path for source in agent.sources],
             "model": {"id": agent.model.model, "settings": dict(agent.model.settings)},
             "limits": asdict(agent.limits),
+            "unsupported": [key.key for key in agent.unsupported],
             "skills": [skill.name for skill in agent.skills],
             "mcp_servers": [
                 {"name": s.name, "reached_by": _reached_by(s), **health.get(s.name, {})}
@@ -99,6 +102,8 @@ def _print(view: dict[str, Any]) -> None:
         ("limits", limits),
         ("skills", ", ".join(view["skills"]) or "none"),
     ]
+    if view["unsupported"]:
+        rows.append(("not yet", ", ".join(view["unsupported"])))
     for label, value in rows:
         typer.echo(f"{label:<8}{value}")
     for server in view["mcp_servers"]:

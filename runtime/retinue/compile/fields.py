@@ -27,9 +27,6 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    later: ClassVar[frozenset[str]] = frozenset()
-    """Keys that are known, and that this version can't do yet."""
-
     hints: ClassVar[Mapping[str, str]] = {}
     """What to write instead of another platform's keys."""
 
@@ -98,6 +95,12 @@ def _scalar(value: object) -> str | float | bool | None:
     raise PydanticCustomError("scalar", "")
 
 
+def _path_or_object(value: object) -> Any:
+    if isinstance(value, str | dict):
+        return value
+    raise PydanticCustomError("string_or_object", "")
+
+
 def _json(value: object) -> Any:
     return value
 
@@ -107,6 +110,9 @@ Scalar = Annotated[
     str | int | float | bool | None,
     PlainValidator(_scalar),
     WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+OutputSchema = Annotated[
+    Any, PlainValidator(_path_or_object), WithJsonSchema({"type": ["string", "object"]})
 ]
 Json = Annotated[Any, PlainValidator(_json), WithJsonSchema({})]
 Duration = Annotated[

@@ -182,9 +182,6 @@ class _Form:
         if spec is None:
             return
         where = f" in {_dotted(path[:-1])}" if path[:-1] else ""
-        if key in spec.later:
-            self.report.error(root.key(path), f"'{key}' is not supported yet", "not-supported-yet")
-            return
         hint = _key_hint(spec, key)
         self.report.error(root.key(path), f"unknown key {_key(key)}{where}", "unknown-key", hint)
 
@@ -282,6 +279,7 @@ def _choice(details: ErrorDetails) -> _Sentence:
     known = [
         word.strip("'") for word in details["ctx"]["expected"].replace(" or ", ", ").split(", ")
     ]
+    known = ["true" if word == "True" else word for word in known]
     expected = known[0] if len(known) == 1 else f"{', '.join(known[:-1])} or {known[-1]}"
     hint = did_you_mean(value[:60], known) if isinstance(value, str) else None
     near = hint if hint and hint.startswith("did") else None
@@ -300,7 +298,7 @@ def _pattern(path: Path, value: object) -> str:
 
 
 def _fix(kind: str, value: object) -> str | None:
-    if kind == "string_type" and isinstance(value, int | float):
+    if kind in ("string_type", "string_or_object") and isinstance(value, int | float):
         return "put it in quotes"
     if kind in ("int_type", "float_type", "bool_type") and isinstance(value, str):
         return "remove the quotes" if _looks_right(kind, value) else None

@@ -1,12 +1,12 @@
 """Names of retinue.yaml's models and servers in an agent's tree → what they stand for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from retinue.compile.merge import names_as_map, over
 from retinue.compile.report import Report, quoted
 from retinue.compile.tree import Entry, Node
-from retinue.diagnostics import did_you_mean
+from retinue.diagnostics import Location, did_you_mean
 
 TRANSPORTS = ("databricks", "url", "command")
 """The keys that say where a server is."""
@@ -36,22 +36,10 @@ class Named:
             return node
         route = self.models.get(name.value)
         if route is None:
-            self._check_id(name, name.value, report)
+            check_id(name.value, name.place, list(self.models), report)
             return node
         own = Node({}, node.place) if node is name else _without_name(node)
         return over(route, own, ("model",))
-
-    def _check_id(self, node: Node, name: str, report: Report) -> None:
-        """A LiteLLM id may lack a slash; one that looks like a route was meant to be one."""
-        if "/" in name or not self.models:
-            return
-        near = did_you_mean(name[:60], list(self.models))
-        message = f"{quoted(name)} is not a model of retinue.yaml"
-        if near and near.startswith("did"):
-            report.error(node.place, message, "unknown-model", near)
-        else:
-            hint = "write provider/model for a LiteLLM id, or name one of retinue.yaml's models"
-            report.warning(node.place, message, "unknown-model", hint)
 
     def _servers(self, node: Node, report: Report) -> Node:
         listed = not isinstance(node.value, dict)
@@ -79,6 +67,19 @@ class Named:
         hint = did_you_mean(name[:60], list(self.servers))
         message = f"there is no server {quoted(name)} in retinue.yaml"
         report.error(entry.key, message, "unknown-server", hint or "declare it there, or here")
+
+
+def check_id(name: str, place: Location, models: Sequence[str], report: Report) -> None:
+    """A LiteLLM id may lack a slash; one that looks like a model of retinue.yaml was meant so."""
+    if "/" in name or not models:
+        return
+    near = did_you_mean(name[:60], models)
+    message = f"{quoted(name)} is not a model of retinue.yaml"
+    if near and near.startswith("did"):
+        report.error(place, message, "unknown-model", near)
+    else:
+        hint = "write provider/model for a LiteLLM id, or name one of retinue.yaml's models"
+        report.warning(place, message, "unknown-model", hint)
 
 
 def _without_name(node: Node) -> Node:

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, StoreSpec
 from retinue.compile.fields import ScalarDefault, Shorthand, Spec
+from retinue.compile.model_spec import MODEL_NAME, ModelSpec
 from retinue.compile.server_spec import ServerSpec
-from retinue.compile.spec import MODEL_NAME, DefaultsSpec, ModelSpec, VariableSpec
+from retinue.compile.spec import DefaultsSpec, VariableSpec
 from retinue.compile.tree import Path
 
 

@@ -4,14 +4,23 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from retinue import __version__
-from retinue.agent import Agent, Skill
+from retinue.agent import Agent, Skill, SubAgent
+from retinue.compile.conduct import (
+    compile_app,
+    compile_compaction,
+    compile_description,
+    compile_guardrails,
+    compile_serving,
+)
 from retinue.compile.document import read_document
 from retinue.compile.instructions import Checked, InstructionsStage
 from retinue.compile.interpolate import CompileContext
 from retinue.compile.layers import Layer, Layers
 from retinue.compile.mistakes import read_agent
+from retinue.compile.output import compile_output_schema
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.report import Report
 from retinue.compile.route import compile_limits, compile_route
@@ -20,6 +29,7 @@ from retinue.compile.shared import compile_auth, read_shared
 from retinue.compile.skills import load_skill
 from retinue.compile.sources import Sources
 from retinue.compile.spec import AgentSpec, SkillSpec, is_agent_name
+from retinue.compile.sub_agents import Calls, check_names, circles
 from retinue.compile.tree import Document, Node
 from retinue.compile.unsupported import agent_unsupported, warn
 from retinue.compile.variables import Variables, read_variables
@@ -98,6 +108,9 @@ class _Compiler:
         self._reader = Reader(project)
         self._report = Report()
         self._prompts: Checked = {}
+        self._calls: dict[str, Calls] = {}
+        self._named: dict[str, list[str]] | None = None
+        self._found: dict[str, bool] = {}
         self._skills: dict[str, tuple[Skill, tuple[str, ...]] | None] = {}
         self._sources = Sources(self._reader)
         self._variables: Variables = read_variables(
@@ -123,11 +136,28 @@ class _Compiler:
     def compile(self, names: Sequence[str] | None) -> Compilation:
         paths = self._paths() if names is None else self._chosen([*dict.fromkeys(names)])
         made = [self._made(self._file(path)) for path in paths]
-        clashing = _clashes(made)
+        clashing = _clashes(made) | self._circling(made)
         for one in made:
             self._report.take(one.report)
         agents = (one.agent for one in made if one.name not in clashing)
         return Compilation(tuple(a for a in agents if a), self._report.diagnostics())
+
+    def _circling(self, made: Sequence[_Made]) -> set[str]:
+        """Names of agents that call each other in a circle, with an error at each such call.
+
+        Agents that weren't asked for are compiled as far as the calls lead to them.
+        """
+        reports = {one.name: one.report for one in made}
+        known = {one.name for one in made}
+        while missing := {name for calls in self._calls.values() for name, _ in calls} - known:
+            known |= missing
+            for name in sorted(missing):
+                for path in self._by_name().get(name, []):
+                    self._made(self._file(path))
+        found = list(circles(self._calls))
+        for circle in found:
+            circle.tell(next((reports[n] for n in circle.names if n in reports), self._report))
+        return {name for circle in found for name in circle.names}
 
     def _paths(self) -> list[str]:
         return [self._project.shown(path) for path in self._project.agent_files()]
@@ -138,10 +168,26 @@ class _Compiler:
         likely = [by_stem[name] for name in names if name in by_stem]
         if [self._file(path).name for path in likely] == names:
             return likely
-        by_name: dict[str, list[str]] = {}
-        for path in self._paths():
-            by_name.setdefault(self._file(path).name, []).append(path)
-        return [path for name in names for path in _named(name, by_name)]
+        return [path for name in names for path in _named(name, self._by_name())]
+
+    def _by_name(self) -> dict[str, list[str]]:
+        """The files of every agent; all are read."""
+        if self._named is None:
+            self._named = {}
+            for path in self._paths():
+                self._named.setdefault(self._file(path).name, []).append(path)
+        return self._named
+
+    def _names(self) -> list[str]:
+        return sorted(self._by_name())
+
+    def _exists(self, name: str) -> bool:
+        """Whether an agent has that name; all files are read only where a stem doesn't decide."""
+        if name not in self._found:
+            likely = [path for path in self._paths() if Path(path).stem == name]
+            by_stem = any(self._file(path).name == name for path in likely)
+            self._found[name] = by_stem or name in self._by_name()
+        return self._found[name]
 
     def _file(self, path: str) -> _File:
         report = self._report.sibling()
@@ -180,21 +226,36 @@ class _Compiler:
             file.path, documents, root, shared.variables, self._reader, report, self._prompts
         )
         prompt = stage.compile(spec.instructions)
-        route = compile_route(spec.model, root, report)
+        route = compile_route(spec.model, root, report, routes=shared.routes)
+        description, described_in = compile_description(
+            spec.description, root, self._reader, report
+        )
+        schema, schema_files = compile_output_schema(root, self._reader, report)
+        guardrails = compile_guardrails(spec.guardrails, root, report)
+        app = compile_app(spec.deploy.databricks_app, layer.written, root, report)
+        name = spec.name or file.name
+        self._calls[name] = check_names(spec.sub_agents, root, self._exists, self._names, report)
         unsupported = (*agent_unsupported(root), *shared.unsupported)
         warn(unsupported, report)
         if prompt is None:
             return None
         instructions, prompt_paths = prompt
-        read = [*layer.files, *prompt_paths, *(path for _, paths in skills for path in paths)]
+        read = [*layer.files, *prompt_paths, *described_in, *schema_files]
+        read += [path for _, paths in skills for path in paths]
         agent = Agent(
-            name=spec.name or file.name,
-            description=spec.description,
+            name=name,
+            description=description,
             model=route,
             instructions=instructions,
             skills=tuple(skill for skill, _ in skills),
             mcp_servers=servers,
             limits=compile_limits(spec.limits),
+            sub_agents=tuple(SubAgent(agent=s.agent, mode=s.mode) for s in spec.sub_agents),
+            output_schema=schema,
+            guardrails=guardrails,
+            compaction=compile_compaction(spec.session),
+            serving=compile_serving(spec.serve),
+            app=app,
             auth=compile_auth(spec.auth),
             store=shared.store,
             observability=shared.observability,
@@ -217,7 +278,7 @@ class _Compiler:
                 message = f"the skill '{spec.name}' is listed twice"
                 report.error(place, message, "duplicate-skill", "remove one of them")
             elif skill := self._skill(spec.name, place, report):
-                found[spec.name] = skill
+                found[spec.name] = replace(skill[0], scripts=spec.scripts), skill[1]
         return list(found.values())
 
     def _skill(

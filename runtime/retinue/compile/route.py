@@ -1,14 +1,19 @@
 """`model` and `limits` of a spec → Route and Limits."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from retinue.agent import JsonValue, Limits, Route, Template, Text
 from retinue.compile.interpolate import Pending
+from retinue.compile.model_spec import ModelSpec, SettingsSpec
+from retinue.compile.named import check_id
 from retinue.compile.report import Report, holds_secret
-from retinue.compile.spec import LimitsSpec, ModelSpec, SettingsSpec
+from retinue.compile.spec import LimitsSpec
 from retinue.compile.tree import Node, Path
 
+_NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 _OURS = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n"})
 
 _CREDENTIALS = re.compile(r"(?i)(?:bearer|basic)\s+\S{8,}")
@@ -17,14 +22,37 @@ _NUL = re.compile("\0")
 _CLEAR = "write ${secret.scope/key} or ${env.NAME}, and revoke the secret if it was shared"
 
 
-def compile_route(spec: ModelSpec, root: Node, report: Report, path: Path = ("model",)) -> Route:
-    """The route at `path` of a tree. Mistakes that no single field shows go to `report`."""
+def compile_route(
+    spec: ModelSpec,
+    root: Node,
+    report: Report,
+    path: Path = ("model",),
+    routes: Mapping[str, Route] = _NO_ROUTES,
+) -> Route:
+    """The route at `path` of a tree. Mistakes that no single field shows go to `report`.
+
+    A fallback is one of `routes`, or a LiteLLM id, which gets this route's settings, but not its
+    address and key.
+    """
+    settings = _settings(spec.settings, root, (*path, "settings"), report)
+    for index, name in enumerate(spec.fallbacks):
+        if name not in routes:
+            check_id(name, root.at((*path, "fallbacks", index)), list(routes), report)
+    known = {key: value for key, value in settings.items() if key not in spec.settings.extra}
+    other = Route(model="", settings=MappingProxyType(known), timeout=spec.timeout)
     return Route(
         model=spec.name,
         api_base=reference(spec.api_base, root, (*path, "api_base"), report, url=True),
         api_key=reference(spec.api_key, root, (*path, "api_key"), report, line=True),
-        settings=MappingProxyType(_settings(spec.settings, root, (*path, "settings"), report)),
+        settings=MappingProxyType(settings),
         timeout=spec.timeout,
+        fallbacks=tuple(
+            replace(routes.get(name) or replace(other, model=name), fallbacks=())
+            for name in spec.fallbacks
+        ),
+        fallback_on=tuple(dict.fromkeys(spec.fallback_on)),
+        retries=spec.retries,
+        prompt_caching=spec.settings.prompt_caching or False,
     )
 
 
@@ -34,12 +62,13 @@ def compile_limits(spec: LimitsSpec) -> Limits:
         max_turns=spec.max_turns,
         max_tool_calls=spec.max_tool_calls,
         max_tokens=spec.max_tokens,
+        max_cost_usd=spec.max_cost_usd,
         timeout=spec.timeout,
     )
 
 
 def _settings(spec: SettingsSpec, root: Node, path: Path, report: Report) -> dict[str, JsonValue]:
-    known = spec.model_dump(exclude_none=True, exclude={"extra"})
+    known = spec.model_dump(exclude_none=True, exclude={"extra", "prompt_caching"})
     path = (*path, "extra")
     for key in spec.extra:
         if key in _OURS:

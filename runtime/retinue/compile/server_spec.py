@@ -8,9 +8,8 @@ from retinue.compile.fields import Boolean, Duration, NonEmpty, Reference, Spec
 
 
 class DatabricksSpec(Spec):
-    """A server that the Databricks workspace manages."""
+    """A server that the Databricks workspace manages: exactly one kind."""
 
-    later: ClassVar = frozenset({"genie", "sql", "functions", "vector_search", "connection", "app"})
     hints: ClassVar = {
         "genie_space_id": "use `genie_space`",
         "space_id": "use `genie_space`",
@@ -20,12 +19,36 @@ class DatabricksSpec(Spec):
     genie_space: Reference | None = Field(
         default=None, description="The id of a Genie space.", examples=["${var.sales_space_id}"]
     )
+    genie: Literal[True] | None = Field(
+        default=None, description="Genie over everything that the caller sees.", examples=[True]
+    )
+    sql: Literal[True] | None = Field(
+        default=None, description="SQL on the workspace's warehouses.", examples=[True]
+    )
+    functions: Reference | None = Field(
+        default=None,
+        description="Functions of Unity Catalog: CATALOG.SCHEMA, or CATALOG.SCHEMA.FUNCTION.",
+        examples=["main.tools", "system.ai.python_exec"],
+    )
+    vector_search: Reference | None = Field(
+        default=None,
+        description="Vector search indexes: CATALOG.SCHEMA, or CATALOG.SCHEMA.INDEX.",
+        examples=["main.docs.handbook_index"],
+    )
+    connection: Reference | None = Field(
+        default=None,
+        description="A connection of Unity Catalog to an MCP server outside.",
+        examples=["github"],
+    )
+    app: Reference | None = Field(
+        default=None,
+        description="A Databricks App of the workspace that is an MCP server, by name.",
+        examples=["mcp-tickets"],
+    )
 
 
 class OfflineSpec(Spec):
     """What stands in for a Databricks server under --offline."""
-
-    later: ClassVar = DatabricksSpec.later
 
     genie_space: NonEmpty = Field(
         description="A folder with a local Genie space, relative to the project's root.",
@@ -36,7 +59,6 @@ class OfflineSpec(Spec):
 class ToolsSpec(Spec):
     """Which of a server's tools the agent sees."""
 
-    later: ClassVar = frozenset({"rename", "require_approval"})
     hints: ClassVar = {"allow": "use `include`", "deny": "use `exclude`", "block": "use `exclude`"}
 
     include: list[NonEmpty] = Field(
@@ -50,6 +72,20 @@ class ToolsSpec(Spec):
         json_schema_extra={"default": []},
         description="Globs of tools to leave out.",
         examples=[["delete_*"]],
+    )
+    rename: dict[str, NonEmpty] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        max_length=200,
+        description="What the agent calls a tool instead of the server's own name.",
+        examples=[{"search_tickets": "find"}],
+    )
+    require_approval: list[NonEmpty] = Field(
+        default_factory=list,
+        json_schema_extra={"default": []},
+        description="Globs of tools that are only called after the user agrees; by the server's "
+        "own names.",
+        examples=[["create_ticket"]],
     )
 
 

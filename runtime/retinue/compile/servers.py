@@ -4,19 +4,27 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from retinue.agent import Databricks, Http, Stdio, Text, ToolServer, Twin
+from retinue.agent import Databricks, DatabricksKind, Http, Stdio, Text, ToolServer, Twin
 from retinue.compile.interpolate import Pending
 from retinue.compile.mistakes import stands_for
 from retinue.compile.named import TRANSPORTS
 from retinue.compile.reader import Reader
 from retinue.compile.report import Report, quoted
 from retinue.compile.route import reference
-from retinue.compile.server_spec import OfflineSpec, ServerSpec
+from retinue.compile.server_spec import DatabricksSpec, OfflineSpec, ServerSpec
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
 from retinue.errors import ProjectError
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,48}")
+_IN_CATALOG = re.compile(r"[^\s./]+(?:\.[^\s./]+){1,2}")
+_SHAPES: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "functions": (_IN_CATALOG, "CATALOG.SCHEMA or CATALOG.SCHEMA.FUNCTION"),
+    "vector_search": (_IN_CATALOG, "CATALOG.SCHEMA or CATALOG.SCHEMA.INDEX"),
+    "connection": (re.compile(r"[^\s./]+"), "a connection's name"),
+    "app": (re.compile(r"[a-z0-9-]{2,30}"), "an app's name: a-z, 0-9 and hyphens"),
+}
 _ENV_NAME = re.compile(r"[^=\0]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
 _ONLY_WITH: Mapping[str, str] = {
@@ -74,6 +82,8 @@ class _Server:
             twin=twin,
             include=tuple(self.spec.tools.include),
             exclude=tuple(self.spec.tools.exclude),
+            rename=self._renamed(),
+            require_approval=tuple(self.spec.tools.require_approval),
             required=self.spec.required,
             timeout=self.spec.timeout,
         )
@@ -125,17 +135,40 @@ class _Server:
         if self.spec.databricks is None:
             return None
         path = (*self._path, "databricks")
-        target = self.spec.databricks.genie_space
-        if target is None:
-            if not self.root.find(path).absent:
-                hint = "add 'genie_space: <id>'"
-                message = "the server lacks 'genie_space'"
-                self.report.error(self.root.key(path), message, "missing-key", hint)
+        spec = self.spec.databricks
+        every: Mapping[DatabricksKind, Text | Pending | bool | None] = {
+            "genie_space": spec.genie_space,
+            "genie": spec.genie,
+            "sql": spec.sql,
+            "functions": spec.functions,
+            "vector_search": spec.vector_search,
+            "connection": spec.connection,
+            "app": spec.app,
+        }
+        given = {kind: value for kind, value in every.items() if value is not None}
+        if len(given) != 1:
+            self._not_one_kind(list(given), path)
             return None
-        path = (*path, "genie_space")
-        written = self.written.get(self.root.at(path), str(target))
+        ((kind, target),) = given.items()
+        if isinstance(target, bool):
+            return Databricks(kind=kind, target="")
+        path = (*path, kind)
         found = reference(target, self.root, path, self.report)
-        return Databricks(kind="genie_space", target=found, written=written)
+        shape = _SHAPES.get(kind)
+        if isinstance(found, str) and shape and not shape[0].fullmatch(found):
+            self.report.error(self.root.at(path), f"expected {shape[1]}", "wrong-value")
+        written = self.written.get(self.root.at(path), str(target))
+        return Databricks(kind=kind, target=found, written=written)
+
+    def _not_one_kind(self, given: list[DatabricksKind], path: Path) -> None:
+        if given:
+            place = self.root.key((*path, given[1]))
+            message = f"'{given[0]}' and '{given[1]}' exclude each other"
+            self.report.error(place, message, "conflicting-keys", "keep one of them")
+        elif not self.root.find(path).absent:
+            hint = f"add 'genie_space: <id>', or one of: {', '.join(DatabricksSpec.model_fields)}"
+            message = "the server lacks a kind such as 'genie_space'"
+            self.report.error(self.root.key(path), message, "missing-key", hint)
 
     def _text(self, value: Text | Pending, key: str, inner: str | int) -> Text:
         path = (*self._path, key, inner)
@@ -149,6 +182,20 @@ class _Server:
                 place = self.root.key((*self._path, key, name))
                 self.report.error(place, f"{quoted(name)} can't be a name in '{key}'", "bad-name")
         return tuple((name, self._text(value, key, name)) for name, value in values.items())
+
+    def _renamed(self) -> tuple[tuple[str, str], ...]:
+        path = (*self._path, "tools", "rename")
+        renamed = self.spec.tools.rename
+        for tool, name in renamed.items():
+            place = self.root.at((*path, tool))
+            if not _TOOL_NAME.fullmatch(name):
+                hint = "letters, digits, hyphens and underscores, at most 48"
+                message = f"{quoted(name)} can't be a tool's name"
+                self.report.error(place, message, "bad-name", hint)
+            elif [*renamed.values()].index(name) != [*renamed].index(tool):
+                message = f"two tools are renamed to {quoted(name)}"
+                self.report.error(place, message, "duplicate-tool", "give one another name")
+        return tuple(renamed.items())
 
     def _twin(self, spec: OfflineSpec | None) -> Twin | None:
         if spec is None:

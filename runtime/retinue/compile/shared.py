@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from retinue.agent import Auth, Observability, Store, Text, Unsupported, Variable
+from retinue.agent import Auth, Observability, Route, Store, Text, Unsupported, Variable
 from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, StoreSpec
 from retinue.compile.document import read_document
 from retinue.compile.interpolate import CompileContext, Interpolation
@@ -35,6 +35,7 @@ class Shared:
 
     base: Layer | None = None
     named: Named = field(default_factory=lambda: Named({}, {}))
+    routes: Mapping[str, Route] = field(default_factory=dict)
     variables: Mapping[str, Variable] = field(default_factory=dict)
     store: Store | None = None
     observability: Observability | None = None
@@ -100,18 +101,30 @@ class _File:
             return Shared(base=_nothing(failed=True))
         spec, root = read
         self._check_names(root)
-        for name, model in spec.models.items():
-            compile_route(model, root, self.report, ("models", name))
+        routes = self._routes(spec, root)
         compile_servers(spec.mcp_servers, stage.written, root, self.reader, self.report)
         found = PromptVariables(root, ("variables",), self.report).compile(spec.variables)
         return Shared(
             base=Layer(_base(root), stage.used, stage.written, (PROJECT_FILE,), self.report.failed),
             named=Named(_nodes(root, "models"), _nodes(root, "mcp_servers")),
+            routes=routes,
             variables={variable.name: variable for variable in found},
             store=self._store(spec.store, root),
             observability=self._observability(spec.observability, root),
             unsupported=unsupported_keys(root, ("store", "observability")),
         )
+
+    def _routes(self, spec: ProjectSpec, root: Node) -> dict[str, Route]:
+        """The models, first without fallbacks, which may be any of them."""
+        unheard = self.report.sibling()
+        bare = {
+            name: compile_route(model, root, unheard, ("models", name))
+            for name, model in spec.models.items()
+        }
+        return {
+            name: compile_route(model, root, self.report, ("models", name), bare)
+            for name, model in spec.models.items()
+        }
 
     def _check_names(self, root: Node) -> None:
         for name in _nodes(root, "models"):

@@ -3,33 +3,35 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticKnownError
 
 from retinue.agent import VariableType
 from retinue.compile.access_spec import AuthSpec
+from retinue.compile.conduct_spec import GuardrailsSpec, ServeSpec, SessionSpec, SubAgentSpec
+from retinue.compile.deploy_spec import DeploySpec
 from retinue.compile.fields import (
     Boolean,
     Duration,
     Integer,
-    Json,
     Names,
     NonEmpty,
     Number,
     OneOrMore,
-    Reference,
+    OutputSchema,
     Scalar,
     ScalarDefault,
     Shorthand,
     Spec,
 )
+from retinue.compile.model_spec import MODEL_NAME, ModelSpec, SettingsSpec
 from retinue.compile.server_spec import ServerSpec
 from retinue.compile.tree import Path
 
 REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
     ("model", "api_base"),
     ("model", "api_key"),
-    ("mcp_servers", "*", "databricks", "genie_space"),
+    ("mcp_servers", "*", "databricks", "*"),
     ("mcp_servers", "*", "url"),
     ("mcp_servers", "*", "headers", "*"),
     ("mcp_servers", "*", "env", "*"),
@@ -41,7 +43,10 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
 )
 """Fields that keep `${env…}`, `${secret…}` and `${workspace…}` until they are used."""
 
-_WAITING_FIELDS = (("mcp_servers", "*", "databricks", "*"),)
+_WAITING_FIELDS = (
+    ("mcp_servers", "*", "databricks", "*"),
+    ("deploy", "databricks_app", "extra_resources", "*", "*", "*"),
+)
 
 
 def holds_references(path: Path) -> bool:
@@ -60,7 +65,7 @@ def _matches(path: Path, pattern: tuple[str, ...]) -> bool:
     )
 
 
-MODEL_NAME = r"^\S+$"
+MAX_DESCRIPTION = 1024
 _AGENT_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 _MAX_AGENT_NAME = 20
 
@@ -73,113 +78,11 @@ def is_agent_name(name: str) -> bool:
 _SETTINGS_HINT = "put it under model.settings"
 
 
-Texts = Annotated[
-    list[str],
-    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-
-
 def _no_boolean(value: object) -> object:
     """To Python, and so to pydantic, true is 1."""
     if isinstance(value, bool):
         raise PydanticKnownError("literal_error", {"expected": "1"})
     return value
-
-
-class SettingsSpec(Spec):
-    """Request parameters that go with every model call."""
-
-    later: ClassVar = frozenset({"prompt_caching"})
-    hints: ClassVar = {
-        "max_output_tokens": "use `max_tokens`",
-        "max_completion_tokens": "use `max_tokens`",
-        "stop_sequences": "use `stop`",
-        "effort": "use `reasoning_effort`",
-        "stream": "the caller decides whether an answer is streamed",
-        "tools": "tools come from `mcp_servers`",
-    }
-
-    temperature: Number | None = Field(
-        default=None, ge=0, le=2, description="Sampling temperature.", examples=[0.2]
-    )
-    max_tokens: Integer | None = Field(
-        default=None, ge=1, description="Most tokens of one model answer.", examples=[4096]
-    )
-    top_p: Number | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Nucleus sampling: share of probability.",
-        examples=[0.9],
-    )
-    seed: Integer | None = Field(
-        default=None, description="Seed for providers that can repeat an answer.", examples=[7]
-    )
-    stop: Texts | None = Field(
-        default=None,
-        description="Texts that end the answer; one alone needs no list.",
-        examples=[["END"]],
-    )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
-        default=None, description="How long a reasoning model thinks.", examples=["medium"]
-    )
-    frequency_penalty: Number | None = Field(
-        default=None, ge=-2, le=2, description="Penalty for frequent tokens.", examples=[0.5]
-    )
-    presence_penalty: Number | None = Field(
-        default=None, ge=-2, le=2, description="Penalty for tokens already used.", examples=[0.5]
-    )
-    parallel_tool_calls: Boolean | None = Field(
-        default=None,
-        description="Whether the model may call several tools at once.",
-        examples=[True],
-    )
-    extra: dict[str, Json] = Field(
-        default_factory=dict,
-        json_schema_extra={"default": {}},
-        description="Further request parameters of the provider, passed on as they are.",
-        examples=[{"top_k": 40}],
-    )
-
-
-class ModelSpec(Spec):
-    """The model: a LiteLLM id, and how it is reached."""
-
-    later: ClassVar = frozenset({"fallbacks", "fallback_on", "retries"})
-    hints: ClassVar = {
-        "model": "use `name`",
-        "id": "use `name`",
-        "provider": "write it in the name: provider/model",
-        "base_url": "use `api_base`",
-        "endpoint": "use `name: databricks/<endpoint>`",
-        **dict.fromkeys(SettingsSpec.model_fields, "put it under `settings`"),
-    }
-
-    name: str = Field(
-        description="A LiteLLM model id (the provider, a slash, the model), or the name of one of "
-        "retinue.yaml's models, which this object then goes over.",
-        examples=["databricks/databricks-claude-sonnet-4-5"],
-        pattern=MODEL_NAME,
-    )
-    api_base: Reference | None = Field(
-        default=None,
-        description="The provider's URL, where it isn't the usual one.",
-        examples=["https://models.example.com/v1"],
-    )
-    api_key: Reference | None = Field(
-        default=None,
-        description="The provider's key, as a reference.",
-        examples=["${secret.llm/key}"],
-    )
-    timeout: Duration = Field(
-        default=60.0, description="Longest wait for one model call.", examples=["60s", "2m"]
-    )
-    settings: SettingsSpec = Field(
-        default_factory=SettingsSpec,
-        description="Request parameters sent with every call.",
-        examples=[{"temperature": 0.2}],
-    )
 
 
 class VariableSpec(Spec):
@@ -241,19 +144,39 @@ class InstructionsSpec(Spec):
     )
 
 
+class DescriptionSpec(Spec):
+    """What the agent is for: a text or a file with it."""
+
+    text: str = Field(
+        default="",
+        max_length=MAX_DESCRIPTION,
+        description="The text itself.",
+        examples=["Answers sales questions."],
+    )
+    file: NonEmpty | None = Field(
+        default=None,
+        description="A file with the text, relative to the project's root.",
+        examples=["prompts/description.txt"],
+    )
+
+
 class SkillSpec(Spec):
     """A skill that the agent can load."""
 
-    later: ClassVar = frozenset({"scripts"})
     hints: ClassVar = {"path": "use `name`: the folder under skills/"}
 
     name: NonEmpty = Field(description="The skill's folder under skills/.", examples=["sql-style"])
+    scripts: Literal["off", "ask", "sandbox"] = Field(
+        default="off",
+        description="Whether the skill's scripts can be run: never (off), after the user agrees "
+        "(ask), or in a sandbox.",
+        examples=["ask"],
+    )
 
 
 class LimitsSpec(Spec):
     """What one run may use."""
 
-    later: ClassVar = frozenset({"max_cost_usd"})
     hints: ClassVar = {
         **dict.fromkeys(("max_iterations", "max_steps", "max_rounds"), "use `max_turns`"),
         "max_output_tokens": "use model.settings.max_tokens for one answer",
@@ -271,6 +194,12 @@ class LimitsSpec(Spec):
         description="Most tokens of all model calls together.",
         examples=[200_000],
     )
+    max_cost_usd: Number | None = Field(
+        default=None,
+        gt=0,
+        description="Most that all model calls together may cost, in US dollars.",
+        examples=[1.0],
+    )
     timeout: Duration = Field(
         default=110.0, description="Longest time of one run.", examples=["110s"]
     )
@@ -286,20 +215,11 @@ _INSTRUCTIONS = (
 )
 _SERVERS = ("mcpServers", "mcp", "servers", "toolsets", "mcp_server")
 _MODELS = ("llm", "model_name", "modelName", "model_id", "engine")
-_LATER_ROOT = (
-    "deploy",
-    "guardrails",
-    "output_schema",
-    "serve",
-    "session",
-    "sub_agents",
-)
 
 
 class DefaultsSpec(Spec):
     """What an agent has, and what retinue.yaml gives every agent."""
 
-    later: ClassVar = frozenset(_LATER_ROOT)
     hints: ClassVar = {
         **dict.fromkeys(SettingsSpec.model_fields, _SETTINGS_HINT),
         **dict.fromkeys(("timeout", "max_turns", "max_tool_calls"), "put it under `limits`"),
@@ -316,10 +236,11 @@ class DefaultsSpec(Spec):
         "id": "use `name`",
     }
 
-    description: str = Field(
-        default="",
-        max_length=1024,
-        description="What the agent is for, in a sentence.",
+    description: Annotated[
+        DescriptionSpec, Shorthand("text", minLength=0, maxLength=MAX_DESCRIPTION)
+    ] = Field(
+        default_factory=DescriptionSpec,
+        description="What the agent is for, in a sentence: a text, or an object.",
         examples=["Answers sales questions with figures from the warehouse."],
     )
     model: Annotated[ModelSpec, Shorthand("name", pattern=MODEL_NAME)] = Field(
@@ -353,6 +274,39 @@ class DefaultsSpec(Spec):
     )
     limits: LimitsSpec = Field(
         default_factory=LimitsSpec, description="Bounds of one run.", examples=[{"max_turns": 20}]
+    )
+    sub_agents: list[Annotated[SubAgentSpec, Shorthand("agent")]] = Field(
+        default_factory=list,
+        json_schema_extra={"default": []},
+        max_length=50,
+        description="Other agents of the project that this one can call.",
+        examples=[["researcher"], [{"agent": "escalation", "mode": "handoff"}]],
+    )
+    output_schema: OutputSchema | None = Field(
+        default=None,
+        description="The JSON Schema that answers follow: the schema itself, the path of a file "
+        "with it, or {file: PATH}.",
+        examples=["schemas/answer.json", {"type": "object", "properties": {}}],
+    )
+    guardrails: GuardrailsSpec = Field(
+        default_factory=GuardrailsSpec,
+        description="Checks of what goes in and out.",
+        examples=[{"output": [{"type": "pii", "action": "redact"}]}],
+    )
+    session: SessionSpec = Field(
+        default_factory=SessionSpec,
+        description="How a conversation is kept.",
+        examples=[{"compaction": {"at_tokens": 120_000}}],
+    )
+    serve: ServeSpec = Field(
+        default_factory=ServeSpec,
+        description="How answers are served.",
+        examples=[{"steps": "reasoning"}],
+    )
+    deploy: DeploySpec = Field(
+        default_factory=DeploySpec,
+        description="Where the agent runs.",
+        examples=[{"databricks_app": {"compute_size": "LARGE"}}],
     )
     auth: AuthSpec | None = Field(
         default=None, description="Who may call the agent.", examples=[{"mode": "databricks"}]

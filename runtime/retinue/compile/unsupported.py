@@ -7,7 +7,29 @@ from retinue.compile.report import Report
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
 
-_NOT_RUN_YET: tuple[tuple[str, ...], ...] = (("auth",),)
+_NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
+    ("model", "fallbacks"),
+    ("model", "fallback_on"),
+    ("model", "retries"),
+    ("model", "settings", "prompt_caching"),
+    ("skills", "*", "scripts"),
+    *(
+        ("mcp_servers", "*", "databricks", kind)
+        for kind in ("genie", "sql", "functions", "vector_search", "connection", "app")
+    ),
+    ("mcp_servers", "*", "tools", "require_approval"),
+    ("sub_agents",),
+    ("output_schema",),
+    ("guardrails",),
+    ("limits", "max_cost_usd"),
+    ("session",),
+    ("serve",),
+    ("auth",),
+)
+# `deploy` is not among them: nothing of it concerns a run.
+
+_HARMLESS: tuple[object, ...] = ({}, [], "off")
+"""Values that ask for nothing."""
 
 
 def agent_unsupported(root: Node) -> tuple[Unsupported, ...]:
@@ -24,13 +46,13 @@ def warn(keys: Iterable[Unsupported], report: Report) -> None:
     """Say it where each key stands."""
     for key in keys:
         name = key.key.rpartition(".")[2]
-        hint = "the agent compiles, and can't be run with it"
+        hint = "it is checked here, and refused when the agent is run"
         report.warning(key.place, f"'{name}' is not supported yet", "not-supported-yet", hint)
 
 
 def _found(root: Node, pattern: tuple[str, ...]) -> Iterator[Unsupported]:
     for path, place, node in _matching(root, pattern, ()):
-        if node.value not in ({}, []):
+        if node.value not in _HARMLESS:
             yield Unsupported(place, ".".join(str(step) for step in path))
 
 

@@ -111,7 +111,7 @@ class AgentToolbox:
     def _named(self) -> dict[str, _Entry]:
         entries = {b.tool.name: _Entry(b.tool, b.run) for b in self._built_ins}
         found = [(c, tool) for c in self._connections for tool in c.tools]
-        names = exposed_names([(c.server.name, tool.name) for c, tool in found])
+        names = exposed_names([(c.server.name, _renamed(c, tool.name)) for c, tool in found])
         for name, (connection, tool) in zip(names, found, strict=True):
             shown = Tool(name, tool.description, tool.parameters)
             entries[name] = _Entry(shown, _caller(connection, tool.name), connection)
@@ -121,6 +121,12 @@ class AgentToolbox:
 def _known_tools(connection: Connection) -> bool:
     """Whether its tools are offered: a server that was just lost keeps them."""
     return connection.state == "connecting" and bool(connection.tools)
+
+
+def _renamed(connection: Connection, tool: str) -> str:
+    """What the agent calls a tool; a name that another tool of the server has isn't given away."""
+    name = dict(connection.server.rename).get(tool, tool)
+    return tool if any(other.name == name for other in connection.tools) else name
 
 
 def exposed_names(tools: Sequence[tuple[str, str]]) -> list[str]:

@@ -1,0 +1,147 @@
+"""Every key of the format → the frozen agent; what cannot be run yet → a refusal that says so."""
+
+from pathlib import Path
+
+import pytest
+from folders import MINIMAL, codes, compiled, project
+from test_compile_projects import compiled as compiled_folder
+
+from retinue.agent import (
+    Agent,
+    AppResource,
+    Compaction,
+    Databricks,
+    DatabricksApp,
+    Guardrail,
+    Guardrails,
+    Permission,
+    Ref,
+    Serving,
+    SubAgent,
+    Template,
+)
+from retinue.compile import compile_agents
+from retinue.errors import NotSupportedError
+from retinue.run.runtime import Runtime
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> dict[str, Agent]:
+    return {agent.name: agent for agent in compiled_folder("every-key", tmp_path).checked()}
+
+
+def test_a_model_with_fallbacks(agents: dict[str, Agent]) -> None:
+    route = agents["sales-analyst"].model
+    assert (route.model, route.retries, route.prompt_caching) == ("databricks/claude", 3, True)
+    assert route.fallback_on == ("rate_limit", "timeout", "unavailable", "context_window")
+    spare, other = route.fallbacks
+    assert (spare.model, spare.fallbacks) == ("openai/x", ())
+    assert spare.api_key == Template((Ref("secret", "a/b"),))
+    assert (other.model, other.api_key) == ("anthropic/claude-sonnet-4-5", None)
+    assert dict(other.settings) == {"temperature": 0.2}
+
+
+def test_servers_of_every_databricks_kind(agents: dict[str, Agent]) -> None:
+    servers = {server.name: server for server in agents["sales-analyst"].mcp_servers}
+    transports = {name: server.transport for name, server in servers.items()}
+    written = "${var.sales_space_id}"
+    assert transports["sales"] == Databricks(kind="genie_space", target=None, written=written)
+    assert transports["sql"] == Databricks(kind="sql", target="")
+    assert transports["docs"] == Databricks(
+        kind="vector_search", target="main.docs.index", written="main.docs.index"
+    )
+    assert {t.kind for t in transports.values() if isinstance(t, Databricks)} == {
+        "genie_space", "genie", "sql", "functions", "vector_search", "connection", "app",
+    }  # fmt: skip
+    assert servers["tickets"].rename == (("search_tickets", "find"),)
+    assert servers["tickets"].require_approval == ("create_ticket",)
+
+
+def test_everything_else(agents: dict[str, Agent]) -> None:
+    agent = agents["sales-analyst"]
+    assert agent.description == "Answers sales questions."
+    assert [skill.scripts for skill in agent.skills] == ["ask"]
+    assert agent.sub_agents == (
+        SubAgent(agent="researcher"),
+        SubAgent(agent="escalation", mode="handoff"),
+    )
+    assert agent.output_schema == {
+        "type": "object",
+        "properties": {"figure": {"type": ["number", "null"], "default": None}},
+    }
+    assert agent.guardrails == Guardrails(
+        input=(Guardrail(type="prompt_injection"),),
+        output=(Guardrail(type="pii", action="redact"),),
+    )
+    assert agent.limits.max_cost_usd == 1.5
+    assert agent.compaction == Compaction(at_tokens=50_000, keep_last=10)
+    assert agent.serving == Serving(steps="openwebui", system_messages="refuse")
+    assert agent.app == DatabricksApp(
+        compute_size="LARGE",
+        max_instances=3,
+        permissions=(Permission(kind="group", name="analysts", level="CAN_USE"),),
+        extra_resources=(
+            AppResource(
+                name="wh",
+                kind="sql_warehouse",
+                fields=(("id", "${var.warehouse_id}"), ("permission", "CAN_USE")),
+            ),
+        ),
+    )
+    assert {source.path for source in agent.sources} >= {
+        "prompts/description.txt", "schemas/answer.json", "retinue.yaml",
+    }  # fmt: skip
+
+
+def test_a_runtime_names_every_key_that_it_can_not_run(agents: dict[str, Agent]) -> None:
+    with pytest.raises(NotSupportedError) as raised:
+        Runtime(agents.values())
+    lines = str(raised.value).splitlines()
+    assert "agents/sales-analyst.yaml:22:1: 'sub_agents' is not supported yet" in lines
+    assert len(lines) == 1 + sum(len(agent.unsupported) for agent in agents.values())
+
+
+def test_what_asks_for_nothing_can_be_run(tmp_path: Path) -> None:
+    text = MINIMAL + "guardrails: {}\nsub_agents: []\ndeploy: {databricks_app: {}}\n"
+    result = compiled(tmp_path, {"agents/a.yaml": text})
+    (agent,) = result.agents
+    assert (agent.unsupported, result.diagnostics) == ((), ())
+    Runtime([agent])
+
+
+def test_a_circle_is_found_from_one_agent_alone(tmp_path: Path) -> None:
+    files = {
+        "agents/a.yaml": MINIMAL + "sub_agents: [b]\n",
+        "agents/b.yaml": "extends: calls.yaml\n" + MINIMAL,
+        "agents/c.yaml": MINIMAL + "sub_agents: [b]\n",
+        "calls.yaml": "sub_agents: [a]\n",
+    }
+    place = project(tmp_path, files)
+    assert "agent-cycle" in [d.code for d in compile_agents(place, ["a"]).diagnostics]
+    assert compile_agents(place, ["a"]).agents == ()
+
+
+def test_a_long_chain_of_agents_is_no_circle(tmp_path: Path) -> None:
+    files = {f"agents/a{n}.yaml": MINIMAL + f"sub_agents: [a{n + 1}]\n" for n in range(1200)}
+    files["agents/a1200.yaml"] = MINIMAL
+    result = compiled(tmp_path, files)
+    assert set(codes(result)) == {"not-supported-yet"}
+    assert len(result.agents) == 1201
+
+
+@pytest.mark.parametrize(
+    "value", ["'[1]'", "{file: s.yaml}", "s.yaml", "{file: s.yaml, type: object}"]
+)
+def test_an_output_schema_is_named_or_written(tmp_path: Path, value: str) -> None:
+    files = {
+        "agents/a.yaml": MINIMAL + f"output_schema: {value}\n",
+        "s.yaml": "type: object\nrequired: [a]\n",
+    }
+    result = compiled(tmp_path, files)
+    found = [agent.output_schema for agent in result.agents]
+    if value == "'[1]'":
+        assert "file-not-found" in codes(result)
+    elif value.endswith("object}"):
+        assert found == [{"file": "s.yaml", "type": "object"}]
+    else:
+        assert found == [{"type": "object", "required": ["a"]}]
