@@ -20,12 +20,12 @@ TOKENS = [
 
 
 @st.composite
-def mutants(draw: st.DrawFn) -> bytes:
-    data = bytearray(draw(st.sampled_from(SEEDS)))
+def mutants(draw: st.DrawFn, seeds: list[bytes] = SEEDS) -> bytes:
+    data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 5))):
         place = draw(st.integers(0, len(data)))
         cut = draw(st.sampled_from([0, 0, 1, 5, 20]))
-        other = draw(st.sampled_from(SEEDS))
+        other = draw(st.sampled_from(seeds))
         start = draw(st.integers(0, len(other)))
         piece = draw(st.sampled_from([*TOKENS, b"", other[start : start + 40]]))
         data[place : place + cut] = piece
@@ -38,6 +38,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(HERE / "project", root, dirs_exist_ok=True)
     (root / "agents").mkdir()
     return root
+
+
+SHARED = [
+    *(path.read_bytes() for path in sorted(HERE.glob("projects/*/retinue.yaml"))),
+    *(path.read_bytes() for path in sorted(HERE.glob("projects/*/agents/*.yaml"))),
+]
+
+
+@given(one=mutants(SHARED), two=mutants(SHARED), three=mutants(SHARED))
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_mutants_of_shared_files_give_agents_or_errors(
+    folder: Path, one: bytes, two: bytes, three: bytes
+) -> None:
+    (folder / "retinue.yaml").write_bytes(one)
+    (folder / "part.yaml").write_bytes(two)
+    (folder / "agents/mutant.yaml").write_bytes(b"extends: part.yaml\n" + three)
+    try:
+        result = compile_agents(Project.at(folder))
+    finally:
+        (folder / "retinue.yaml").unlink()
+    failed = any(d.severity == "error" for d in result.diagnostics)
+    assert bool(result.agents) != failed
+    for diagnostic in result.diagnostics:
+        diagnostic.render().encode()
 
 
 @given(data=mutants())

@@ -1,5 +1,6 @@
 """The JSON Schema: complete for editors, and of one mind with the compiler."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,25 @@ def test_what_compiles_is_valid(path: Path) -> None:
 )  # fmt: skip
 def test_what_is_wrong_in_form_is_invalid(name: str) -> None:
     assert not Draft202012Validator(SCHEMA).is_valid(plain(HERE / "broken" / f"{name}.yaml"))
+
+
+ROOT = HERE.parent.parent
+SHIPPED = sorted([*ROOT.glob("agents/*.y*ml"), *ROOT.glob("retinue.yaml")])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_editors_find_the_schema_of_every_shipped_file(path: Path) -> None:
+    first, given = path.read_text().partition("\n")[0], "# yaml-language-server: $schema="
+    assert first.startswith(given)
+    schema = (path.parent / first.removeprefix(given)).resolve()
+    expected = "retinue" if path.name == "retinue.yaml" else "agent"
+    assert schema == ROOT / f"schema/{expected}.schema.json"
+    assert Draft202012Validator(json.loads(schema.read_text())).is_valid(plain(path))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((HERE / "projects").glob("*/retinue.yaml")), ids=lambda p: p.parent.name
+)
+def test_the_project_schema_refuses_what_is_wrong_in_form(path: Path) -> None:
+    wrong = {"retinue-mistakes", "retinue-not-yaml", "retinue-list", "retinue-empty"}
+    assert Draft202012Validator(PROJECT).is_valid(plain(path)) == (path.parent.name not in wrong)

@@ -85,7 +85,8 @@ def _reached_by(server: ToolServer) -> str:
     if isinstance(transport, Http):
         return str(transport.url)
     if isinstance(transport, Databricks):
-        return f"{transport.kind} {transport.target or '(no id yet)'}"
+        target = "(no id yet)" if transport.target is None else transport.target
+        return f"{transport.kind} {target}".rstrip()
     raise AssertionError(transport)
 
 
