@@ -4,7 +4,7 @@ A case is plain text. It may begin with the command, `$ retinue validate …`; t
 
     -- agents/sales.yaml --        what follows is the file's text
     -- skills/a/x -> ../../x --    a link
-    -- skills/a/{n}.md x 2001 --   that many files; {n} counts from 1
+    -- skills/a/{n}.md x 2001 --   that many files; {n} counts from 1, {n+1} in the text from 2
     -- prompts/a.md pipe --        a named pipe
 
 `{x*2000}` in a text stands for 2,000 times x, `\t` and `\xNN` for a tab and a byte.
@@ -56,7 +56,7 @@ class Case:
         (root / "agents").mkdir()
         for entry in self.entries:
             for number in range(1, (entry.times or 1) + 1):
-                _write(root / entry.path.replace("{n}", str(number)), entry)
+                _write(root / entry.path.replace("{n}", str(number)), entry, number)
 
 
 def cases() -> list[Case]:
@@ -85,14 +85,14 @@ def _entries(pieces: list[str]) -> Iterator[Entry]:
         )
 
 
-def _write(place: Path, entry: Entry) -> None:
+def _write(place: Path, entry: Entry, number: int) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if entry.link:
         place.symlink_to(entry.link)
     elif entry.pipe:
         os.mkfifo(place)
     else:
-        place.write_bytes(_content(entry.text))
+        place.write_bytes(_content(entry.text.replace("{n+1}", str(number + 1))))
 
 
 def expanded(text: str) -> str:

@@ -42,7 +42,9 @@ def _entry(entry: Entry) -> str:
     if entry.pipe:
         return f"`{entry.path}` is a named pipe."
     if entry.times:
-        return f"There are {entry.times:,} files `{entry.path.replace('{n}', 'N')}`."
+        many = f"There are {entry.times:,} files `{entry.path.replace('{n}', 'N')}`"
+        text = entry.text.strip().replace("{n+1}", "N+1")
+        return f"{many}, each with `{text}`." if text else f"{many}."
     if not entry.text:
         return f"`{entry.path}` is empty."
     language = _LANGUAGES.get(entry.path.rpartition(".")[2], "text")

@@ -42,6 +42,13 @@ def objects(name: str) -> dict[str, Schema]:
     return {"": schema, **{k: v for k, v in schema.get("$defs", {}).items() if "properties" in v}}
 
 
+def own_objects(name: str) -> dict[str, Schema]:
+    """Those that no kind of file before it has: the ones that need a table."""
+    earlier = list(SCHEMAS)[: list(SCHEMAS).index(name)]
+    known = {definition for other in earlier for definition in objects(other) if definition}
+    return {k: v for k, v in objects(name).items() if k not in known}
+
+
 def table(name: str, definition: str = "") -> str:
     """The keys of one object. Raises KeyError when the schema doesn't have it."""
     schema = objects(name)[definition]
@@ -129,9 +136,11 @@ def _bounds(schema: Schema) -> list[str]:
 
 def _link(definition: str) -> str:
     title = heading(definition)
-    return f"[{title.removeprefix('The ')}](#{title.lower().replace(' ', '-')})"
+    page = "agents.md" if definition in objects("agent") else "project.md"
+    return f"[{title.removeprefix('The ')}]({page}#{title.lower().replace(' ', '-')})"
 
 
 def heading(definition: str) -> str:
     """The title of the section that has an object's table."""
-    return f"The {definition.removesuffix('Spec').lower()} object"
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", definition.removesuffix("Spec"))
+    return f"The {words.lower()} object"

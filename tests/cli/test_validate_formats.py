@@ -192,6 +192,15 @@ def test_every_verb_tells_mistakes_alike(retinue, words):
     assert done.stderr.count("agents/helper.yaml:") == 4
 
 
+def test_an_error_of_several_lines_keeps_them(retinue, project):
+    (project / "retinue.yaml").write_text("store: sqlite:///a.db\nauth: {mode: none}\n")
+    done = retinue("ask", "helper", "--offline", "hi")
+    assert done.returncode != 0
+    error = done.stderr.partition("error: ")[2]
+    assert "\n" in error.strip()
+    assert "retinue.yaml:1:1" in error
+
+
 def on_a_terminal(folder: Path, **env: str) -> str:
     """What `retinue validate` writes to a terminal."""
     ours, theirs = pty.openpty()

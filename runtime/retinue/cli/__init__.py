@@ -61,5 +61,6 @@ def main() -> None:
         tell(error.diagnostics)
         sys.exit(INVALID)
     except RetinueError as error:
-        typer.echo(f"error: {printable(str(error))}", err=True)
+        said = "\n".join(map(printable, str(error).splitlines()))
+        typer.echo(f"error: {said}", err=True)
         sys.exit(INVALID if isinstance(error, ProjectError | UsageError) else FAILED)
