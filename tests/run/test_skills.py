@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from retinue.agent import Skill, SkillFile
 from retinue.run.events import ToolResult
 from retinue.run.messages import ToolCall
-from retinue.run.skills import BUDGET, catalogue, skill_tools
+from retinue.run.skills import BUDGET, catalogue, open_below, skill_tools
 from retinue.run.toolbox import AgentToolbox
 
 
@@ -191,6 +191,23 @@ async def test_reading_what_may_not_be_read(toolbox: AgentToolbox, path: str) ->
     assert REFUSED[path] in result.text
     assert "hunter2" not in result.text
     assert len(result.text) < 1000
+
+
+def test_a_path_that_becomes_a_link_after_it_was_checked_is_not_opened(tmp_path: Path) -> None:
+    root = tmp_path / "skill"
+    (root / "references").mkdir(parents=True)
+    (root / "references" / "guide.md").write_text("good")
+    (tmp_path / "guide.md").write_text("hunter2")
+    parts = ("references", "guide.md")
+    with os.fdopen(open_below(root, parts)) as file:
+        assert file.read() == "good"
+    (root / "references").rename(root / "was")
+    (root / "references").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="references"):
+        open_below(root, parts)
+    (root / "file").symlink_to(tmp_path / "guide.md")
+    with pytest.raises(OSError, match="file"):
+        open_below(root, ("file",))
 
 
 async def test_a_skill_whose_folder_is_gone(toolbox: AgentToolbox) -> None:

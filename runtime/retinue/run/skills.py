@@ -23,6 +23,10 @@ _LARGEST_FILE = 10 * 2**20
 # Characters of a file read at once.
 _PAGE = 40_000
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a named pipe must not wait for a writer.
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def skill_tools(skills: Sequence[Skill]) -> tuple[BuiltIn, ...]:
     """`load_skill` and `read_skill_file` over exactly these skills; none without skills."""
@@ -187,7 +191,8 @@ def _whole(arguments: Arguments, name: str, default: int) -> int:
 def _file_text(skill: Skill, path: str) -> str:
     """The text of a regular file inside the skill's folder, wherever links lead. Raises ToolError.
 
-    Checked at the moment of reading, on the file that was opened: what compiled may have changed.
+    Checked at the moment of reading, as what compiled may have changed; and the path checked is
+    opened without following a link, so that a change in between leads nowhere else.
     """
     with _opened(skill, path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -204,9 +209,7 @@ def _file_text(skill: Skill, path: str) -> str:
 
 def _opened(skill: Skill, path: str) -> BinaryIO:
     try:
-        # O_NONBLOCK: opening a named pipe must not wait for a writer.
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(_inside(skill, path), flags)
+        descriptor = open_below(*_inside(skill, path))
     except OSError as error:
         raise ToolError(_missing(skill, path)) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -215,7 +218,21 @@ def _opened(skill: Skill, path: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _inside(skill: Skill, path: str) -> Path:
+def open_below(root: Path, parts: Sequence[str]) -> int:
+    """A descriptor of the file at `parts` below `root`. Raises OSError, also for any link."""
+    folder = os.open(root, _FOLDER)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(parts[-1] if parts else ".", _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _inside(skill: Skill, path: str) -> tuple[Path, tuple[str, ...]]:
+    """The skill's folder and the names that lead from it to the file, free of links just now."""
     try:
         root = skill.root.resolve(strict=True)
         target = (root / path).resolve(strict=True)
@@ -223,7 +240,7 @@ def _inside(skill: Skill, path: str) -> Path:
         raise ToolError(_missing(skill, path)) from error
     if not target.is_relative_to(root):
         raise ToolError(f"'{path}' leads out of the skill '{skill.name}'.")
-    return target
+    return root, target.relative_to(root).parts
 
 
 def _missing(skill: Skill, path: str) -> str:
