@@ -253,7 +253,7 @@ async def test_the_deadline_holds(manner: str) -> None:
     seen, error = await error_of(play, timeout=0.5)
     assert error.kind == "timeout"
     assert seen == ([TextDelta("Hel")] if manner == "midway" else [])
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4
 
 
 async def test_closing_the_stream_hangs_up() -> None:
@@ -345,6 +345,17 @@ async def test_databricks_without_credentials() -> None:
     assert caught.value.kind == "auth"
 
 
+@pytest.mark.usefixtures("no_databricks")
+async def test_databricks_by_litellms_own_variables() -> None:
+    async with upstream(plays(chunk({"content": "hi"}), chunk({}, "stop"))) as fake:
+        given = {"DATABRICKS_API_KEY": "dapi-key", "DATABRICKS_API_BASE": f"{fake.url}/own"}
+        model = LiteLLMModel(Route(model="databricks/claude", timeout=10), environment(given))
+        assert [e async for e in model.stream(HELLO)] == [TextDelta("hi"), ModelFinished("stop")]
+        head, _ = fake.requests[-1]
+    assert head.startswith("POST /v1/own/chat/completions ")
+    assert "authorization: bearer dapi-key" in head.lower()
+
+
 async def test_databricks_by_host_and_token(no_databricks: pytest.MonkeyPatch) -> None:
     async with upstream(plays(chunk({"content": "hi"}), chunk({}, "stop"))) as fake:
         host = fake.url.removesuffix("/v1")
@@ -372,7 +383,8 @@ async def test_many_calls_at_once() -> None:
 
         began = time.monotonic()
         found = await asyncio.gather(*(ask() for _ in range(20)))
-        assert time.monotonic() - began < 2
+        # One by one: 4 s.
+        assert time.monotonic() - began < 3.5
     assert found == [[TextDelta("x"), ModelFinished("stop")]] * 20
 
 

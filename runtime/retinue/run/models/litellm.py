@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from retinue.agent import JsonValue, Route
+from retinue.agent import JsonValue, Ref, Route
 from retinue.errors import MissingReferenceError, ModelError
 from retinue.run.events import ModelEvent
 from retinue.run.messages import Message
@@ -26,6 +26,12 @@ T = TypeVar("T")
 _NOT_SETTINGS = frozenset(
     {"base_url", "client", "custom_llm_provider", "fallbacks", "metadata", "mock_response", "n"}
 )
+
+# Empty where nothing is set: then the workspace is asked.
+_OWN = {
+    "api_base": Ref("env", "DATABRICKS_API_BASE", default=""),
+    "api_key": Ref("env", "DATABRICKS_API_KEY", default=""),
+}
 
 
 def import_litellm() -> Any:
@@ -147,13 +153,14 @@ class LiteLLMModel:
         route = self._route
         given = {"api_base": route.api_base, "api_key": route.api_key}
         address = {k: resolved(text, self._lookup) for k, text in given.items() if text is not None}
-        if (
-            route.provider == "databricks"
-            and not address
-            and "DATABRICKS_API_KEY" not in os.environ
-        ):
-            address = await self._workspace_address()
+        if route.provider == "databricks" and not address:
+            return self._own_address() or await self._workspace_address()
         return address
+
+    def _own_address(self) -> dict[str, str]:
+        """What litellm's own variables for Databricks say; nothing without a key."""
+        found = {name: self._lookup(ref) for name, ref in _OWN.items()}
+        return {k: value for k, value in found.items() if value} if found["api_key"] else {}
 
     async def _workspace_address(self) -> dict[str, str]:
         # Left alone, litellm would look for credentials itself, and block the event loop.
