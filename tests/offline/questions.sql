@@ -369,3 +369,126 @@ ORDER BY y;
 SELECT country, sum(totalPrice) v, count(DISTINCT customerID)
 FROM sales_transactions JOIN sales_franchises USING (franchiseID)
 WHERE year(dateTime) = 2024 GROUP BY country ORDER BY v DESC;
+
+-- revenue in Europe but not in France
+SELECT sum(totalPrice) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE country NOT IN ('Japan','South Korea','Singapore','India','United States','Canada','Mexico','Brazil','Australia','South Africa') AND country <> 'France';
+
+-- franchises not in Europe
+SELECT count(*) FROM sales_franchises WHERE NOT (country NOT IN ('Japan','South Korea','Singapore','India','United States','Canada','Mexico','Brazil','Australia','South Africa'));
+
+-- how many XL franchises in Europe?
+SELECT count(*) FROM sales_franchises WHERE size = 'XL' AND country NOT IN ('Japan','South Korea','Singapore','India','United States','Canada','Mexico','Brazil','Australia','South Africa');
+
+-- suppliers by continent
+SELECT continent, count(*) v FROM sales_suppliers GROUP BY continent ORDER BY v DESC, continent;
+
+-- revenue excluding cookies in Tokyo
+SELECT sum(totalPrice) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE city = 'Tokyo' AND product NOT LIKE '%Cookie';
+
+-- revenue without cookies in Japan and France
+SELECT sum(totalPrice) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE country IN ('Japan', 'France') AND product NOT LIKE '%Cookie';
+
+-- revenue excluding weekends in Japan
+SELECT sum(totalPrice) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE country = 'Japan' AND isodow(dateTime) < 6;
+
+-- revenue excluding Tokyo, Osaka and Kyoto
+SELECT sum(totalPrice) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE city <> 'Tokyo' AND city <> 'Osaka' AND city <> 'Kyoto';
+
+-- units of cookies but not ginger cookies
+SELECT sum(quantity) FROM sales_transactions WHERE product = 'Oatmeal Cookie';
+
+-- units of cookies in Tokyo paid by visa on weekends
+SELECT sum(quantity) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE city = 'Tokyo' AND paymentMethod = 'visa' AND product LIKE '%Cookie' AND isodow(dateTime) > 5;
+
+-- revenue on weekend days
+SELECT sum(totalPrice) FROM sales_transactions WHERE isodow(dateTime) > 5;
+
+-- sales in the US in 2024
+SELECT sum(totalPrice) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE country = 'United States' AND year(dateTime) = 2024;
+
+-- How much did we sell in the U.S. in May 2024?
+SELECT sum(totalPrice) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE country = 'United States' AND strftime(dateTime, '%Y%m') = '202405';
+
+-- show us the units in Tokyo's May '24
+SELECT sum(quantity) FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE city = 'Tokyo' AND strftime(dateTime, '%Y%m') = '202405';
+
+-- top five products in Q2 24
+SELECT product, sum(totalPrice) v FROM sales_transactions
+WHERE year(dateTime) = 2024 AND quarter(dateTime) = 2 GROUP BY product ORDER BY v DESC LIMIT 5;
+
+-- units in the second quarter of 2023
+SELECT sum(quantity) FROM sales_transactions WHERE year(dateTime) = 2023 AND quarter(dateTime) = 2;
+
+-- revenue in last quarter of 2023
+SELECT sum(totalPrice) FROM sales_transactions WHERE year(dateTime) = 2023 AND quarter(dateTime) = 4;
+
+-- orders in the last month of 2023
+SELECT count(*) FROM sales_transactions WHERE strftime(dateTime, '%Y%m') = '202312';
+
+-- revenue from 2024-05-03 to 2024-05-09
+SELECT sum(totalPrice) FROM sales_transactions WHERE dateTime::DATE BETWEEN '2024-05-03' AND '2024-05-09';
+
+-- revenue between 3 May and 9 May 2024
+SELECT sum(totalPrice) FROM sales_transactions WHERE dateTime::DATE BETWEEN '2024-05-03' AND '2024-05-09';
+
+-- revenue before April 2023
+SELECT sum(totalPrice) FROM sales_transactions WHERE year(dateTime) = 2023 AND month(dateTime) < 4;
+
+-- revenue since March 2024
+SELECT sum(totalPrice) FROM sales_transactions WHERE year(dateTime) = 2024 AND month(dateTime) >= 3;
+
+-- revenue after 2023
+SELECT sum(totalPrice) FROM sales_transactions WHERE year(dateTime) > 2023;
+
+-- difference in revenue between May and June 2024
+WITH m AS (SELECT month(dateTime) AS m, sum(totalPrice) AS v FROM sales_transactions
+WHERE year(dateTime) = 2024 AND month(dateTime) IN (5, 6) GROUP BY 1)
+SELECT CASE a.m WHEN 5 THEN 'May 2024' ELSE 'June 2024' END, a.v, a.v - b.v, 100 * (a.v - b.v) / b.v
+FROM m a LEFT JOIN m b ON b.m = a.m - 1 ORDER BY a.m;
+
+-- orders per customer in 2024
+SELECT avg(n) FROM (SELECT count(*) AS n FROM sales_transactions WHERE year(dateTime) = 2024 GROUP BY customerID);
+
+-- units per customer
+SELECT avg(n) FROM (SELECT sum(quantity) AS n FROM sales_transactions GROUP BY customerID);
+
+-- average orders per day
+SELECT avg(n) FROM (SELECT count(*) AS n FROM sales_transactions GROUP BY dateTime::DATE);
+
+-- average revenue per franchise in 2024
+SELECT avg(n) FROM (SELECT sum(totalPrice) AS n FROM sales_transactions WHERE year(dateTime) = 2024 GROUP BY franchiseID);
+
+-- revenue Tokyo vs Osaka
+SELECT city, sum(totalPrice) v FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE city IN ('Tokyo', 'Osaka') GROUP BY city ORDER BY v DESC;
+
+-- best month for each franchise in Tokyo
+WITH m AS (SELECT date_trunc('month', dateTime)::DATE AS m, name, sum(totalPrice) AS v
+FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE city = 'Tokyo' GROUP BY 1, 2)
+SELECT m, name, v FROM m WHERE v = (SELECT max(v) FROM m AS o WHERE o.name = m.name) ORDER BY name;
+
+-- do we have franchises in Japan?
+SELECT count(*) FROM sales_franchises WHERE country = 'Japan';
+
+-- revenue for cookies & brownies
+SELECT sum(totalPrice) FROM sales_transactions WHERE product LIKE '%Cookie' OR product LIKE '%Brownie';
+
+-- percentage change of revenue 2023 to 2024
+WITH y AS (SELECT year(dateTime) AS y, sum(totalPrice) AS v FROM sales_transactions GROUP BY 1)
+SELECT a.y, a.v, a.v - b.v, 100 * (a.v - b.v) / b.v FROM y a LEFT JOIN y b ON b.y = a.y - 1 ORDER BY a.y;
+
+-- which tables are there?
+SELECT table_name FROM duckdb_tables() WHERE database_name = 'samples' ORDER BY table_name;
+
+-- which columns are there?
+SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = 'samples' ORDER BY table_name, column_index;

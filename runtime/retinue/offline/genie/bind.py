@@ -119,7 +119,7 @@ def _filter(
     if not choices:
         return None
     best = min(choices, key=lambda c: (c.partial, c.dimension not in ask.dimensions))
-    others = [c for c in choices if c.dimension is not best.dimension and not c.partial]
+    others = [c for c in condition.choices if c.dimension is not best.dimension and not c.partial]
     return Filter(best, condition.exclude, _note(condition, best, others))
 
 

@@ -8,7 +8,7 @@ from retinue.offline.genie.space import Order
 
 Role = Literal[
     "also", "and", "ask", "change", "compare", "exclude", "from", "group", "how_many", "instead",
-    "link", "or", "range", "share", "stop", "total", "which",
+    "link", "or", "range", "share", "stop", "total", "unread", "which",
 ]  # fmt: skip
 
 
@@ -29,9 +29,10 @@ _ROLES: Mapping[Role, str] = {
     "ask": "what about, how about, only, just, now, same, same for, the same for, but, then",
     "change": """
         change, changed, growth, grow, grew, growing, increase, increased, decrease, decreased,
-        month over month, year over year, evolve, evolved, develop, developed
+        month over month, year over year, evolve, evolved, develop, developed, difference,
+        percentage change, percent change, percentage growth, percent growth, growth rate
     """,
-    "compare": "compare, compared, comparison, versus, vs, against, difference",
+    "compare": "compare, compared, comparison, versus, vs, against",
     "exclude": """
         excluding, exclude, except, except for, without, not, other than, outside, outside of,
         but not, apart from, not counting
@@ -56,8 +57,9 @@ _ROLES: Mapping[Role, str] = {
     """,
     "stop": """
         as, a, an, the, is, are, was, were, be, been, am, do, does, did, done, has, have, had,
-        having, i, we, us, our, ours, you, your, it, its, they, their, them, there, that, me, my,
-        show, show me, give, give me, tell, tell me, get, find, display, see, want, need, know,
+        having, i, we, our, ours, you, your, it, its, they, their, them, there, that, me, my,
+        show, show me, show us, give, give me, give us, tell, tell me,
+        tell us, may i, may we, get, find, display, see, want, need, know,
         like, would, could, can, will, shall, should, please, how, how much, much, many, so,
         look, make, made, come, came, go, went, got, generate, generated, bring, brought,
         report, figure, value, amount, breakdown, overview, chart, table, sorted, sorted by,
@@ -67,6 +69,15 @@ _ROLES: Mapping[Role, str] = {
         calculate, compute, plot, contribute, contributed, account, answer, question, about, here
     """,
     "total": "total, in total, overall, altogether, all together",
+    # Known words that mean something else together, as "year to date", and words that nothing
+    # here answers to: none of them is a misspelling.
+    "unread": """
+        at least, at most, the most recent, to date, year to date, month to date, week to date,
+        quarter to date, day by day, week on week, month on month, quarter on quarter,
+        year on year, week over week, day over day, quarter over quarter, same period,
+        same month, same week, same day, same quarter, same time, more, less, than, better, worse,
+        higher, lower, above, below, median, cumulative, average, price, first, last, next
+    """,
     "which": "which, what, who, list",
 }
 _RANKS: Mapping[Rank, str] = {

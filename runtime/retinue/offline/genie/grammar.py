@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from retinue.offline.genie.ask import Ask, Figure, RefusedError, label, merged_conditions
 from retinue.offline.genie.english import Rank, Role
 from retinue.offline.genie.lexicon import Lexicon
 from retinue.offline.genie.nouns import Parts, figure, read_parts
-from retinue.offline.genie.periods import Calendar, NoSuchPeriodError, Period
+from retinue.offline.genie.periods import SHORTEST, Calendar, NoSuchPeriodError, Period
 from retinue.offline.genie.scan import Dates, Item, neighbour, read_dates, scan
 from retinue.offline.genie.space import Dimension, Metric, Order, Reading, Space
 from retinue.offline.genie.words import Word
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1_000
+_BY = ("by", "split by", "split", "broken down by", "broken down", "break down", "grouped by")
 
 
 def read(
@@ -33,8 +35,7 @@ def read(
         raise RefusedError(str(error)) from None
     unknown = _unknown(items, dates)
     if unknown:
-        shown = ", ".join(f'"{text}"' for text in dict.fromkeys(unknown))
-        raise RefusedError(f"I don't know what {shown} means in this data")
+        raise RefusedError(_unknown_words(list(dict.fromkeys(unknown)), lexicon))
     meanings = [(n, item.meaning) for n, item in enumerate(items) if item.meaning]
     ranks = {n: m.rank for n, m in meanings if m.rank}
     readings = {n: m.reading for n, m in meanings if m.reading}
@@ -42,12 +43,20 @@ def read(
     return _Reader(items, parts, dates, space, previous, ranks, readings).ask()
 
 
+def _unknown_words(texts: Sequence[str], lexicon: Lexicon) -> str:
+    shown = ", ".join(f'"{text}"' for text in texts)
+    meant = {text: lexicon.closest(text) for text in texts}
+    hints = [f'did you mean "{word}" by "{text}"?' for text, word in meant.items() if word]
+    reason = f"I don't know what {shown} means in this data"
+    return f"{reason} ({' '.join(hints)})" if hints else reason
+
+
 def _unknown(items: Sequence[Item], dates: Dates) -> list[str]:
     """Words without a meaning, and words that only mean something beside a date."""
     return [
         item.text
         for n, item in enumerate(items)
-        if not item.known or (item.has("range") and n not in dates.used)
+        if not item.known or item.has("unread") or (item.has("range") and n not in dates.used)
     ]
 
 
@@ -64,6 +73,7 @@ class _Reader:
     readings: dict[int, Reading]
 
     def ask(self) -> Ask:
+        self._check_single()
         self._figures()
         order, limit, ranked = self._ranking()
         parts = self.parts
@@ -84,6 +94,19 @@ class _Reader:
 
     def _says(self, *roles: Role) -> bool:
         return any(item.has(*roles) for item in self.items)
+
+    def _check_single(self) -> None:
+        """Refuse "revenue in Tokyo and units in Osaka": each figure has conditions of its own;
+        and "customers who bought only cookies", for which each customer's purchases are needed.
+        """
+        if self.readings and any(item.text in ("only", "just") for item in self.items[1:]):
+            raise RefusedError('I can\'t tell what "only" leaves out')
+        places = sorted(self.parts.places)
+        for first, last in pairwise(places):
+            between = self.items[first + 1 : last]
+            bound = any(i.moment or (i.meaning and i.meaning.choices) for i in between)
+            if bound and any(i.has("and") for i in between):
+                raise RefusedError("these are two questions; ask one after the other")
 
     # Figures: named ones, or a verb that is read as one, or the default of a ranking.
 
@@ -172,10 +195,22 @@ class _Reader:
         if not orders:
             return None, None, None
         order = orders.pop()
+        self._check_each()
         if self.ranks and all(r.of == "sort" for r in self.ranks.values()) and not numbers:
             return order, None, None
         at, ranked = self._ranked()
         return order, self._limit(numbers, at), ranked
+
+    def _check_each(self) -> None:
+        """Refuse "top 3 products by month": the top of each month, or of all months?"""
+        _, ranked = self._ranked()
+        sorting = all(r.of == "sort" for r in self.ranks.values()) and not self.readings
+        for n, dimension in self.parts.groups:
+            before = neighbour(self.items, n, -1)
+            by = before is not None and self.items[before].text in _BY
+            if by and not sorting and dimension is not ranked:
+                name = label(dimension)
+                raise RefusedError(f"I can't tell whether each {name} is ranked or all together")
 
     def _ranked(self) -> tuple[int | None, Dimension | None]:
         """The group that is ranked: the one after "which", a number or "top", else the first."""
@@ -193,6 +228,8 @@ class _Reader:
         """Of several figures, the one beside the ranking word or behind "by"."""
         figures, places = self.parts.figures, self.parts.places
         self._check_size()
+        if len(figures) == 1:
+            self._note_rank(figures[0].metrics[0])
         if len(figures) < 2:
             return figures[0] if figures else None
         metric = next((r.metric for r in self.readings.values() if r.order), None)
@@ -202,6 +239,14 @@ class _Reader:
         if len(set(found)) != 1:
             raise RefusedError(f"I can't tell which of {_either(figures)} ranks")
         return found[0]
+
+    def _note_rank(self, metric: Metric) -> None:
+        """Say what "the top franchises" are the top of where another figure is shown of them."""
+        placed = any(map(self._follows_by, self.parts.places)) or not self.parts.places
+        for n, rank in self.ranks.items():
+            if rank.of == "things" and not placed and metric.name != self.space.rank_by:
+                text = self.items[n].text
+                self.parts.notes.append(f'"{text}" is read as by {label(metric)}')
 
     def _check_size(self) -> None:
         """Refuse "revenue of the largest franchise", which has a size of its own."""
@@ -306,6 +351,7 @@ class _Reader:
         if any(a.overlaps(b) for n, a in enumerate(spans) for b in spans[n + 1 :]):
             raise RefusedError("the periods overlap")
         timed = any(d.time for d in ask.dimensions)
+        _check_grains(ask)
         if ask.change:
             _check_change(ask, timed=timed)
         return ask
@@ -325,6 +371,14 @@ def _with_equal_spans(ask: Ask) -> Ask:
         return replace(ask, periods=periods, notes=(*ask.notes, note))
     lengths = " and ".join(f"{p.label} has {p.days} day{'s' * (p.days > 1)}" for p in ask.periods)
     return replace(ask, notes=(*ask.notes, f"the periods differ in length: {lengths}"))
+
+
+def _check_grains(ask: Ask) -> None:
+    """Refuse "the week of 3 May", of which the day alone would be shown."""
+    for grain in (d.time for d in ask.dimensions if d.time):
+        for period in ask.periods:
+            if period.days < SHORTEST[grain]:
+                raise RefusedError(f"{period.label} is shorter than a {grain}")
 
 
 def _check_change(ask: Ask, *, timed: bool) -> None:

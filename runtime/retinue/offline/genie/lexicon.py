@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import chain
 
 from retinue.offline.genie.english import Rank, Role, ranks, roles
 from retinue.offline.genie.space import Dimension, Metric, Reading, Space
-from retinue.offline.genie.words import Word, stems
+from retinue.offline.genie.words import Word, stem, stems
+
+_SHORTEST_TYPO = 4
+_TYPO = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,17 @@ class Lexicon:
                 return length, meaning
         return None
 
+    def closest(self, word: str) -> str | None:
+        """The known word that a misspelled one is nearest to."""
+        if len(word) < _SHORTEST_TYPO:
+            return None
+        singular = stem(word)
+        if (singular,) in self._meanings:
+            return None
+        known = sorted(p[0] for p, m in self._meanings.items() if len(p) == 1 and not m.role)
+        swapped = (k for k in known if sorted(k) == sorted(singular))
+        return next(chain(swapped, get_close_matches(singular, known, n=1, cutoff=_TYPO)), None)
+
 
 def _spellings(dimension: Dimension, values: Iterable[str]) -> list[tuple[str, str]]:
     """(phrase, value) pairs: each value by its own name, and its synonyms."""
@@ -91,9 +107,9 @@ def _spellings(dimension: Dimension, values: Iterable[str]) -> list[tuple[str, s
 def _parts(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Each word of a value of several words → all values that have it."""
     parts: dict[str, list[str]] = {}
-    for value, stem in _words_of(dict.fromkeys(values)):
-        parts.setdefault(stem, []).append(value)
-    return {stem: tuple(dict.fromkeys(found)) for stem, found in parts.items()}
+    for value, part in _words_of(dict.fromkeys(values)):
+        parts.setdefault(part, []).append(value)
+    return {part: tuple(dict.fromkeys(found)) for part, found in parts.items()}
 
 
 def _words_of(values: Iterable[str]) -> Iterator[tuple[str, str]]:

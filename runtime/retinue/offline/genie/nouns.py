@@ -183,9 +183,46 @@ class _Reader:
                 found.append((n, self._condition(n, item.text, tuple(meaning.choices))))
         self.parts.conditions = conditions = joined(found)
         self._check_exclusions(found)
+        self._check_counts()
+        self._check_negations()
+        self._check_crossed()
         names = {condition.choices[0].dimension.name for condition in conditions}
         if len(names) > 1 and any(item.has("or") for item in self.items):
             raise RefusedError('I can\'t combine different conditions with "or"')
+
+    def _check_negations(self) -> None:
+        """Refuse "customers who bought cookies and not brownies": rows can't tell that."""
+        kept = [c for n in self.parts.conditions if not n.exclude for c in n.choices]
+        for condition in self.parts.conditions:
+            for left in condition.choices if condition.exclude else ():
+                same = [c for c in kept if c.dimension is left.dimension]
+                if any(set(c.values).isdisjoint(left.values) for c in same):
+                    raise RefusedError(f'"{condition.text}" is not part of what is asked for')
+
+    def _check_crossed(self) -> None:
+        """Refuse "cookies in Tokyo and brownies in Osaka", which is no filter but two."""
+        runs: list[tuple[str, set[str]]] = []
+        for item in self.items:
+            choices = item.meaning.choices if item.meaning else []
+            kind = "" if item.moment else choices[0].dimension.name if choices else None
+            if kind is None:
+                continue
+            if not runs or runs[-1][0] != kind:
+                runs.append((kind, set()))
+            runs[-1][1].add(item.text)
+        split = {
+            k
+            for n, (k, texts) in enumerate(runs)
+            if (k, texts) not in runs[:n] and any(k == other for other, _ in runs[:n])
+        }
+        if len(split) > 1:
+            raise RefusedError("these are two questions; ask one after the other")
+
+    def _check_counts(self) -> None:
+        """Refuse "how many visa payment methods": a value of what is counted."""
+        counted = {f"{c.dimension.name}_count" for n in self.parts.conditions for c in n.choices}
+        if any(m.name in counted for figure in self.parts.figures for m in figure.metrics):
+            raise RefusedError("I can't tell what is to be counted")
 
     def _check_exclusions(self, found: Sequence[tuple[int, Condition]]) -> None:
         """Each "without" must have a value right behind it."""
@@ -195,11 +232,21 @@ class _Reader:
                 raise RefusedError("I can't tell what is to be left out")
 
     def _condition(self, n: int, text: str, choices: tuple[Choice, ...]) -> Condition:
-        at = neighbour(self.items, n, -1)
+        return Condition(text, choices, self._is_excluded(n), self.near.get(n))
+
+    def _is_excluded(self, n: int) -> bool:
+        """Whether "without" stands before a value or before the list that it belongs to."""
+        names = {choice.dimension.name for choice in self._meaning(n).choices}
+        at, listed = neighbour(self.items, n, -1), False
         while at is not None and self._continues_list(at):
+            choices = self._meaning(at).choices
+            if choices and names.isdisjoint(choice.dimension.name for choice in choices):
+                if listed and self._is_excluded(at):
+                    raise RefusedError(f'I can\'t tell whether "{self.items[n].text}" is left out')
+                return False
+            listed = not choices
             at = neighbour(self.items, at, -1)
-        exclude = at is not None and self.items[at].has("exclude")
-        return Condition(text, choices, exclude, self.near.get(n))
+        return at is not None and self.items[at].has("exclude")
 
     def _continues_list(self, at: int) -> bool:
         return self.items[at].has("and", "or") or bool(self._meaning(at).choices)

@@ -44,12 +44,17 @@ _SHAPES: tuple[tuple[Grain, re.Pattern[str]], ...] = tuple(
         ("day", rf"{_DAY} (?:of )?{_MONTH}{_YEAR}"),
         ("day", rf"{_MONTH} (?:the )?{_DAY}{_YEAR}"),
         ("month", rf"(?:month of )?{_MONTH}{_YEAR}"),
+        ("quarter", r"q(?P<part>[1-4]) (?P<year>\d{2})"),
         ("quarter", rf"q(?P<part>[1-4]){_YEAR}"),
         ("quarter", r"(?P<year>\d{4}) q(?P<part>[1-4])"),
         ("quarter", rf"{_ORDINAL} quarter{_YEAR}"),
+        ("half", r"h(?P<part>[12]) (?P<year>\d{2})"),
         ("half", rf"h(?P<part>[12]){_YEAR}"),
         ("half", r"(?P<year>\d{4}) h(?P<part>[12])"),
         ("half", rf"(?P<ordinal>first|second|1st|2nd) half{_YEAR}"),
+        ("month", r"(?P<final>last|final) month (?:of|in) (?P<year>\d{4})"),
+        ("quarter", r"(?P<final>last|final) quarter (?:of|in) (?P<year>\d{4})"),
+        ("half", r"(?P<final>last|final) half (?:of|in) (?P<year>\d{4})"),
         ("year", r"(?:year )?(?P<year>(?:19|20|21)\d{2})"),
         (
             "last",
@@ -59,6 +64,9 @@ _SHAPES: tuple[tuple[Grain, re.Pattern[str]], ...] = tuple(
     )
 )
 _LONGEST = 7
+SHORTEST = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
+"""The days that each grain has at least."""
+_SHORT = re.compile(rf"{_MONTH} \d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +147,14 @@ def _length(texts: Sequence[str], at: int, matched: str) -> int:
 def _moment(grain: Grain, found: re.Match[str]) -> Moment | None:
     groups = {k: v for k, v in found.groupdict().items() if v is not None}
     year = int(groups["year"]) if "year" in groups else None
+    year = year + 2000 if year is not None and year < 100 else year
     if grain == "last":
         count = number(groups.get("count", "1"))
         return Moment(grain, found[0], unit=groups["unit"], count=count) if count else None
     if "part" in groups:
         part = int(groups["part"])
+    elif "final" in groups:
+        part = {"month": 12, "quarter": 4, "half": 2}[grain]
     elif "ordinal" in groups:
         part = _ORDINALS[groups["ordinal"]]
     else:
@@ -178,6 +189,9 @@ class Calendar:
         if moment.grain == "last":
             return self._last(moment)
         assumed = moment.year is None
+        years = range(self.first.year % 100, self.last.year % 100 + 1)
+        if assumed and _SHORT.fullmatch(moment.text) and moment.day in years:
+            raise NoSuchPeriodError(f'I can\'t tell whether "{moment.text}" names a day or a year')
         period = self._latest(moment) if assumed else _days(moment)
         note = f'"{moment.text}" is read as {period.label}, the latest in the data'
         if not period.overlaps(self.all):

@@ -29,14 +29,17 @@ def plan(ask: Ask, space: Space) -> Plan:
 
 
 def _caveats(query: Query) -> Iterator[str]:
-    """What has to be known to read a change rightly."""
-    if not query.ask.change:
-        return
+    """What has to be known to read the figures rightly."""
     grain = next((d.time for d in query.ask.dimensions if d.time), None)
-    unit = grain or "period"
-    yield f"a change is given only where there are figures for the {unit} right before"
+    if query.ask.change:
+        unit = grain or "period"
+        yield f"a change is given only where there are figures for the {unit} right before"
     if grain and any(not whole(p, grain) for p in query.ask.periods):
         yield f"the period asked for cuts the first or last {grain} short"
+    if any("DISTINCT" in metric.sql for metric in query.metrics):
+        for item in query.filters:
+            if len(item.choice.values) > 1 and not item.exclude:
+                yield f"any of {listed(item.choice.values)} counts"
 
 
 # The title.

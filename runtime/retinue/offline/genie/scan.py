@@ -90,6 +90,7 @@ def read_dates(items: Sequence[Item], calendar: Calendar, year: int | None) -> D
     """
     dates = Dates([], [], set())
     at = 0
+    _check_nested(items)
     filled = _with_years(items, year)
     while at < len(items):
         at = _read_at(items, at, filled, calendar, dates)
@@ -97,6 +98,14 @@ def read_dates(items: Sequence[Item], calendar: Calendar, year: int | None) -> D
         if not calendar.covers(period):
             dates.notes.append(f"the data covers only {calendar.text}")
     return dates
+
+
+def _check_nested(items: Sequence[Item]) -> None:
+    """Refuse "the last week of May", a period within another."""
+    for first, link, last in zip(items, items[1:], items[2:], strict=False):
+        if first.moment and last.moment and link.text in ("of", "in", "on", "within", "during"):
+            text = f"{first.text} {link.text} {last.text}"
+            raise NoSuchPeriodError(f'I can\'t read "{text}" as one period')
 
 
 def _with_years(items: Sequence[Item], year: int | None) -> dict[int, Moment]:

@@ -4,7 +4,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-_TOKEN = re.compile(r"\d{4}-\d{2}(?:-\d{2})?|[^\W_]+|[%,<>=]", re.UNICODE)
+_TOKEN = re.compile(r"\d{4}-\d{2}(?:-\d{2})?|[^\W_]+|[%,<>=≥≤&$¢£¤¥₩€₹]", re.UNICODE)
+_SHORT_YEAR = re.compile("['\N{RIGHT SINGLE QUOTATION MARK}](?=\\d\\d\\b)")
 _POSSESSIVE = re.compile(
     "['\N{RIGHT SINGLE QUOTATION MARK}]s\\b|['\N{RIGHT SINGLE QUOTATION MARK}]"
 )
@@ -35,8 +36,8 @@ class Word:
 
 
 def words(text: str) -> tuple[Word, ...]:
-    """The words of `text` in order; a comma and `<`, `>`, `=` count as words, `%` is percent."""
-    plain = _POSSESSIVE.sub("", _fold(text))
+    """The words of `text` in order; commas, `&`, comparisons and currencies too; `%` is percent."""
+    plain = _POSSESSIVE.sub("", _SHORT_YEAR.sub("20", _fold(text)))
     tokens = ("percent" if t == "%" else t for t in _TOKEN.findall(plain))
     return tuple(Word(t, stem(t)) for t in tokens)
 
