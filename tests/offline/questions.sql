@@ -492,3 +492,11 @@ SELECT table_name FROM duckdb_tables() WHERE database_name = 'samples' ORDER BY 
 
 -- which columns are there?
 SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = 'samples' ORDER BY table_name, column_index;
+
+-- Dutch franchises by revenue
+SELECT name, sum(totalPrice) v FROM sales_transactions JOIN sales_franchises USING (franchiseID)
+WHERE country = 'Netherlands' GROUP BY name ORDER BY v DESC;
+
+-- revenue in Tokyo, Japan
+SELECT sum(totalPrice) FROM sales_transactions
+WHERE franchiseID IN (SELECT franchiseID FROM sales_franchises WHERE city = 'Tokyo');

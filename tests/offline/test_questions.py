@@ -99,6 +99,8 @@ def test_the_figures_are_those_of_an_independent_query(
         "revenue on 03/05/2024",
         "highest revenue day and lowest revenue day",
         "revenue without cookies and Tokyo",
+        "revenue in Tokyo and France",
+        "revenue from Japanese customers in France",
         "best ten percent of products",
         "top 5 products by units and revenue",
         "revenue and units by product, highest first",

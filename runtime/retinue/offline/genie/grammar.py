@@ -8,9 +8,10 @@ from retinue.offline.genie.ask import Ask, Figure, RefusedError, label, merged_c
 from retinue.offline.genie.english import Rank, Role
 from retinue.offline.genie.lexicon import Lexicon
 from retinue.offline.genie.nouns import Parts, figure, read_parts
-from retinue.offline.genie.periods import SHORTEST, Calendar, NoSuchPeriodError, Period
+from retinue.offline.genie.periods import Calendar, NoSuchPeriodError, Period
 from retinue.offline.genie.scan import Dates, Item, neighbour, read_dates, scan
 from retinue.offline.genie.space import Dimension, Metric, Order, Reading, Space
+from retinue.offline.genie.spans import check_change, check_grains, with_equal_spans
 from retinue.offline.genie.words import Word
 
 DEFAULT_LIMIT = 10
@@ -346,48 +347,15 @@ class _Reader:
         if self._says("compare") and len(ask.periods) < 2:
             ask = _comparing_values(ask, beside=self._compares_value())
         if self._says("compare", "change"):
-            ask = _with_equal_spans(ask)
+            ask = with_equal_spans(ask)
         spans = ask.periods
         if any(a.overlaps(b) for n, a in enumerate(spans) for b in spans[n + 1 :]):
             raise RefusedError("the periods overlap")
         timed = any(d.time for d in ask.dimensions)
-        _check_grains(ask)
+        check_grains(ask)
         if ask.change:
-            _check_change(ask, timed=timed)
+            check_change(ask, timed=timed)
         return ask
-
-
-def _with_equal_spans(ask: Ask) -> Ask:
-    """May 2024 compared with 2023 means May 2023; other spans of unequal length are noted."""
-    if len(ask.periods) != 2:
-        return ask
-    one, other = sorted(ask.periods, key=lambda p: p.days)
-    if one.as_long_as(other):
-        return ask
-    same = one.in_year_of(other)
-    if same is not None:
-        note = f"{other.label} is read as {same.label}, to compare equal spans"
-        periods = tuple(same if p is other else p for p in ask.periods)
-        return replace(ask, periods=periods, notes=(*ask.notes, note))
-    lengths = " and ".join(f"{p.label} has {p.days} day{'s' * (p.days > 1)}" for p in ask.periods)
-    return replace(ask, notes=(*ask.notes, f"the periods differ in length: {lengths}"))
-
-
-def _check_grains(ask: Ask) -> None:
-    """Refuse "the week of 3 May", of which the day alone would be shown."""
-    for grain in (d.time for d in ask.dimensions if d.time):
-        for period in ask.periods:
-            if period.days < SHORTEST[grain]:
-                raise RefusedError(f"{period.label} is shorter than a {grain}")
-
-
-def _check_change(ask: Ask, *, timed: bool) -> None:
-    if len(ask.periods) < 2 and not timed:
-        raise RefusedError("I can't tell which periods are compared")
-    if ask.limit or ask.order:
-        raise RefusedError("I can't rank by a change")
-    if ask.share:
-        raise RefusedError("I can't give the change of a share")
 
 
 def _either(figures: Sequence[Figure]) -> str:

@@ -81,7 +81,7 @@ class _Reader:
         beside = self._says_whose(n, dimension)
         if self._is_counted(n) or self._follows_amount(n) or self._is_listed_with_figure(n):
             self._add_figure(n, metric)
-        elif self._is_group(n):
+        elif self._is_group(n) or self._is_sorted(n):
             self.parts.groups.append((n, dimension))
         elif not clear:
             self._add_figure(n, metric)
@@ -156,12 +156,21 @@ class _Reader:
         numbered = at is not None and self.items[at].number is not None
         return bool(numbered or (rank and rank.of == "things") or (reading and reading.order))
 
+    def _is_sorted(self, n: int) -> bool:
+        """Whether a figure sorts it: "franchises by revenue"."""
+        at = neighbour(self.items, n, 1)
+        by = at is not None and self.items[at].text in ("by", "sorted by", "ordered by")
+        return by and at is not None and bool(self._meaning(neighbour(self.items, at, 1)).metric)
+
     def _acts(self, n: int) -> bool:
         """Whether a noun is only who does it: "how much do customers spend"."""
         return self._meaning(neighbour(self.items, n, 1)).reading is not None
 
     def _says_whose(self, n: int, dimension: Dimension) -> bool:
         """Whether a noun says whose value stands beside it: "customers in Japan"."""
+        sides = [self._meaning(neighbour(self.items, n, step)).choices for step in (-1, 1)]
+        if any(a.dimension is b.dimension for a in sides[0] for b in sides[1]):
+            raise RefusedError(f"I can't tell which {self.items[n].text} are meant")
         for step in (1, -1):
             at = neighbour(self.items, n, step)
             tables = {choice.dimension.table for choice in self._meaning(at).choices}
@@ -185,6 +194,7 @@ class _Reader:
         self._check_exclusions(found)
         self._check_counts()
         self._check_negations()
+        self._check_unions()
         self._check_crossed()
         names = {condition.choices[0].dimension.name for condition in conditions}
         if len(names) > 1 and any(item.has("or") for item in self.items):
@@ -198,6 +208,17 @@ class _Reader:
                 same = [c for c in kept if c.dimension is left.dimension]
                 if any(set(c.values).isdisjoint(left.values) for c in same):
                     raise RefusedError(f'"{condition.text}" is not part of what is asked for')
+
+    def _check_unions(self) -> None:
+        """Refuse "Tokyo and France": it adds up for people and narrows for a filter."""
+        for n, item in enumerate(self.items):
+            if not item.has("and") or item.text == ",":
+                continue
+            sides = [self._meaning(neighbour(self.items, n, step)).choices for step in (-1, 1)]
+            names = [{choice.dimension.name for choice in side} for side in sides]
+            tables = [{choice.dimension.table for choice in side} for side in sides]
+            if all(sides) and names[0].isdisjoint(names[1]) and tables[0] & tables[1]:
+                raise RefusedError("I can't tell whether both conditions hold or either does")
 
     def _check_crossed(self) -> None:
         """Refuse "cookies in Tokyo and brownies in Osaka", which is no filter but two."""
