@@ -556,12 +556,20 @@ def _folders() -> dict[str, Case]:
         made[f"skill-holds-{kind}"] = Case(
             {**with_skill, "skills/s/SKILL.md": good}, {"skills/s/b/x": place}, silent=True
         )
+        made[f"settings-are-{kind}"] = Case(agent, {"retinue.yaml": place}, silent=True)
+        made[f"base-is-{kind}"] = Case(
+            {"agents/a.yaml": "extends: [base.yaml]\n" + MINIMAL}, {"base.yaml": place}
+        )
         made[f"bundle-is-{kind}"] = Case(agent, {"databricks.yml": place}, silent=True)
     made["skill-holds-links"] = Case(
         {**with_skill, "skills/s/SKILL.md": good}, {"skills/s/links": _many_links}
     )
     made["skill-is-deep"] = Case(
         {**with_skill, "skills/s/SKILL.md": good, "skills/s/" + "d/" * 120 + "x": "x"}
+    )
+    made["settings-too-large"] = Case({**agent, "retinue.yaml": "x" * 2_000_000})
+    made["base-too-large"] = Case(
+        {"agents/a.yaml": "extends: [base.yaml]\n" + MINIMAL, "base.yaml": "x" * 2_000_000}
     )
     made["skills-is-file"] = Case({**with_skill, "skills": "x"})
     made["prompts-is-file"] = Case({"agents/a.yaml": prompt, "prompts": "x"})

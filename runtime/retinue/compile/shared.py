@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from retinue.agent import Auth, Observability, Route, Store, Text, Unsupported, Variable
 from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, StoreSpec
@@ -57,7 +57,7 @@ def read_shared(
         if not (reader.project.root / PROJECT_FILE).exists():
             return Shared()
         report.error(Location(PROJECT_FILE), str(error), error.code)
-        return Shared(base=_nothing(failed=True))
+        return Shared(base=replace(_nothing(failed=True), files=()))  # there is nothing to hash
     document = read_document(PROJECT_FILE, data, own)
     shared = Shared(base=_nothing(failed=True))
     if document:
