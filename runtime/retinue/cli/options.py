@@ -63,6 +63,10 @@ MaxTokensOption = Annotated[
 ]
 
 
+# Reading takes time by the square of the length.
+_MAX_DOTENV = 64_000
+
+
 def choose_project(ctx: typer.Context, folder: Path | None) -> None:
     """Remember the folder that `-C` before the verb names."""
     ctx.obj = folder
@@ -83,10 +87,15 @@ def open_project(ctx: typer.Context, folder: Path | None) -> Project:
 
 def _dotenv(path: Path) -> dict[str, str]:
     """What a `.env` sets. Raises ProjectError for a line that sets nothing."""
+    if path.stat().st_size > _MAX_DOTENV:
+        raise ProjectError(f".env is too large: at most {_MAX_DOTENV:,} bytes are read")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ProjectError(".env is not UTF-8: save it as UTF-8") from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ProjectError(f".env:{line}: a NUL character is not allowed")
     for binding in parse_stream(StringIO(text)):
         if binding.error:
             line = binding.original.line
