@@ -77,9 +77,8 @@ async def test_a_real_server_through_its_life() -> None:
             assert (connection.state, connection.problem) == ("up", None)
             assert (await connection.call("add", {"a": 1, "b": 2})).text == "3"
             began = time.monotonic()
-            calls = (
-                connection.call("slow", {"seconds": 0.3}) for _ in range(20)
-            )  # 6 s, one by one
+            # One by one: 6 s.
+            calls = (connection.call("slow", {"seconds": 0.3}) for _ in range(20))
             assert {r.text for r in await asyncio.gather(*calls)} == {"done"}
             assert time.monotonic() - began < 5
             assert "left out" in (await connection.call("huge", {"size": 3_000_000})).text

@@ -86,7 +86,8 @@ async def test_tools_and_calls() -> None:
         assert "offers no tool 'nope'" in await failure(connection, "nope")
 
         began = time.monotonic()
-        calls = (connection.call("slow", {"seconds": 0.3}) for _ in range(20))  # 6 s, one by one
+        # One by one: 6 s.
+        calls = (connection.call("slow", {"seconds": 0.3}) for _ in range(20))
         assert {r.text for r in await asyncio.gather(*calls)} == {"done"}
         assert time.monotonic() - began < 5
         result = await connection.call("huge", {"size": 3_000_000})
