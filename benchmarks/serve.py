@@ -64,6 +64,9 @@ class Ready:
             yield word
         yield ModelFinished("stop", Usage(10, CHUNKS))
 
+    async def warm(self) -> None:
+        pass
+
     async def aclose(self) -> None:
         pass
 
@@ -175,6 +178,9 @@ class Child:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=child, args=(name, theirs), daemon=True)
         self._process.start()
+        if not self._pipe.poll(30):
+            self._process.kill()
+            raise SystemExit(f"the server '{name}' did not start")
         self.port = int(self._pipe.recv().rpartition(":")[2])
 
     def cpu(self) -> float:
