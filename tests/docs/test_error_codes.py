@@ -18,7 +18,16 @@ COMPILER = REPOSITORY / "runtime" / "retinue" / "compile"
 GOLDENS = REPOSITORY / "tests" / "compile" / "broken"
 
 SHAPE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
-NO_CODES = {"utf-8", "allowed-tools", "sql-style", "sales-analyst"}
+NO_CODES = {
+    "utf-8",
+    "allowed-tools",
+    "sql-style",
+    "sales-analyst",
+    "databricks-claude-sonnet-4-5",
+    "databricks-gte-large-en",
+    "mcp-tickets",
+    "0f0e0d0c-0000-0000-0000-000000000000",
+}
 """Texts of the compiler that have a code's shape and are none: an encoding, a key, examples."""
 
 HEADLINE = re.compile(r"^\S.*:\d+:\d+: .*\[([a-z0-9-]+)\]$", re.MULTILINE)
