@@ -20,11 +20,17 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 BEYOND_A_SCHEMA: tuple[tuple[str, str], ...] = (
     # What concerns other files.
     ("broken-skill|unknown-(skill|server|route|model)|file-not-found|path-outside", ""),
+    ("unknown-(agent|server|model)|agent-cycle|extends-.*|bad-schema|yaml-.*|empty-file", ""),
+    ("not-a-file|not-utf8|duplicate-(agent|server|tool|resource)", ""),
+    ("wrong-type", "expected an object with keys"),
+    ("missing-key", r"^'(model|instructions|model\.name|name)' is missing"),
+    ("out-of-range", "^max is"),
+    ("bad-name", "can't be a tool's name"),
+    ("wrong-value", "expected (CATALOG|a connection's|an app's)"),
     # What concerns several keys, or an item's neighbours.
     ("conflicting-keys|duplicate-(skill|server)|undeclared-variable", ""),
     ("missing-key", "the server lacks|the instructions lack a text|neither a default nor"),
-    # Another file, or the defaults, may give what is needed.
-    ("missing-key", "'(model|instructions|name)' is missing"),
+    ("missing-key", "the server says no|lacks a kind|one of .* is missing"),
     ("wrong-type", "the default is not of the type"),
     # JSON Schema takes 5.0 for an integer.
     ("wrong-type", r"expected an integer, got the number -?\d+\.0$"),
@@ -70,7 +76,8 @@ def _of(kind: str, schema: Schema, depth: int) -> st.SearchStrategy[Any]:
     if kind == "array":
         return st.lists(values(schema.get("items", {}), depth + 1), max_size=2)
     if kind == "integer":
-        return st.integers(-1 if low is None else low, 50 if high is None else high)
+        least = -1 if low is None else low
+        return st.integers(least, max(50, least) if high is None else high)
     if kind == "number":
         return st.sampled_from([1, 0.5, 1.5, 2.0])
     return st.booleans() if kind == "boolean" else st.sampled_from(_TEXTS)

@@ -34,7 +34,7 @@ class GuardrailSpec(Spec):
     )
 
 
-Guardrails = list[Annotated[GuardrailSpec, Shorthand("type")]]
+Guardrails = list[Annotated[GuardrailSpec, Shorthand("type", enum=["prompt_injection", "pii"])]]
 
 
 class GuardrailsSpec(Spec):

@@ -34,7 +34,7 @@ class Spec(BaseModel):
 class Shorthand:
     """A string may stand for the object that has it under `key`; `schema` says which strings."""
 
-    def __init__(self, key: str, **schema: str | int) -> None:
+    def __init__(self, key: str, **schema: Any) -> None:
         self.key = key
         self.schema = schema or {"minLength": 1}
 
