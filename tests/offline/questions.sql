@@ -500,3 +500,7 @@ WHERE country = 'Netherlands' GROUP BY name ORDER BY v DESC;
 -- revenue in Tokyo, Japan
 SELECT sum(totalPrice) FROM sales_transactions
 WHERE franchiseID IN (SELECT franchiseID FROM sales_franchises WHERE city = 'Tokyo');
+
+-- How many franchises are there?
+SELECT count(*)
+FROM sales_franchises;

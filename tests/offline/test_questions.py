@@ -110,6 +110,13 @@ def test_the_figures_are_those_of_an_independent_query(
         "top 3 products by revenue change from April to May 2024",
         "monthly revenue change by year",
         "What about cookies?",
+        "and units?",
+        "how many franchises does it have?",
+        "how many of them are women?",
+        "what was the revenue there in June?",
+        "How many transactions were that?",
+        "revenue in that month",
+        "revenue of the top quarter of franchises",
         "how are you",
         "売上",
         "?!",
@@ -207,6 +214,15 @@ def test_a_refusal_leaves_the_conversation_where_it_was(genie: Asker, truth: Any
     assert not genie.ask("thanks", conversation)["content"]["queryAttachments"]
     sql = "SELECT sum(quantity) FROM sales_transactions WHERE strftime(dateTime, '%Y%m') = '202406'"
     assert rows_of(genie.ask("and in June?", conversation)) == expected_of(truth, sql)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["how many franchises does it have?", "what was its revenue in April?", "units there in June"],
+)
+def test_a_pronoun_is_never_left_out(genie: Asker, question: str) -> None:
+    conversation = genie.ask("Which city sold the most in 2024?")["conversationId"]
+    assert not genie.ask(question, conversation)["content"]["queryAttachments"]
 
 
 def test_conversations_do_not_mix(genie: Asker) -> None:

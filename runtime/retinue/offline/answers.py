@@ -131,13 +131,15 @@ def _suggested(heading: str, questions: Sequence[str]) -> list[str]:
 
 
 def _query(query: Mapping[str, Any]) -> str:
-    columns, rows, total = _result(query.get("statement_response"))
+    columns, rows, total, cut = _result(query.get("statement_response"))
     title = str(query.get("title") or "Result")
     parts = [_headline(title, columns, rows, total)]
     if rows:
         parts.append(_table(columns, rows[:SHOWN_ROWS]))
     if total > SHOWN_ROWS:
         parts.append(f"{SHOWN_ROWS} of {total:,} rows are shown.")
+    if cut:
+        parts.append("There are more rows than the query returned: don't sum these.")
     parts.append(f"```sql\n{query.get('query', '')}\n```")
     if query.get("description"):
         parts.append(str(query["description"]))
@@ -147,14 +149,15 @@ def _query(query: Mapping[str, Any]) -> str:
 Rows = Sequence[Sequence[str | None]]
 
 
-def _result(statement: object) -> tuple[tuple[Column, ...], Rows, int]:
-    """Columns, rows and the number of rows of a statement response."""
+def _result(statement: object) -> tuple[tuple[Column, ...], Rows, int, bool]:
+    """Columns, rows, the number of rows, and whether some were left out, of a response."""
     body = statement if isinstance(statement, dict) else {}
     manifest = body.get("manifest") or {}
     described = (manifest.get("schema") or {}).get("columns") or []
     columns = tuple(Column(str(c.get("name")), _is_figure(c)) for c in described)
     rows = (body.get("result") or {}).get("data_array") or []
-    return columns, rows, int(manifest.get("total_row_count") or len(rows))
+    total = int(manifest.get("total_row_count") or len(rows))
+    return columns, rows, total, bool(manifest.get("truncated"))
 
 
 def _is_figure(column: Mapping[str, Any]) -> bool:
@@ -162,8 +165,8 @@ def _is_figure(column: Mapping[str, Any]) -> bool:
 
 
 def _headline(title: str, columns: Sequence[Column], rows: Rows, total: int) -> str:
-    if not rows:
-        return f"**{title}**: no rows."
+    if not rows or all(cell is None for c, cell in zip(columns, rows[0], strict=False)):
+        return f"**{title}**: nothing is recorded."
     if total <= 3:
         return f"**{title}**: {'; '.join(_sentence(columns, row) for row in rows)}."
     figure = next((n for n, c in enumerate(columns) if c.numeric), None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from retinue.offline.genie.ask import Ask, RefusedError
 from retinue.offline.genie.grammar import read
+from retinue.offline.genie.leaning import check
 from retinue.offline.genie.lexicon import Lexicon
 from retinue.offline.genie.nearest import Nearest
 from retinue.offline.genie.periods import Calendar
@@ -69,6 +70,7 @@ class Matcher:
         said = words(question)
         if len(said) > MAX_WORDS:
             raise RefusedError(f"the question is too long; at most {MAX_WORDS} words are read")
+        check([word.text for word in said], alone=previous is None)
         return read(
             said,
             space=self._space,
