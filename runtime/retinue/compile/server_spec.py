@@ -157,7 +157,7 @@ class ServerSpec(Spec):
     )
     required: Boolean = Field(
         default=False,
-        description="Whether the agent refuses to start without it; otherwise it goes on, and "
+        description="Whether the agent doesn't answer while it is down; otherwise it goes on, and "
         "the model is told.",
         examples=[True],
     )

@@ -303,6 +303,14 @@ async def test_nobody_listens() -> None:
     with pytest.raises(ModelError) as caught:
         _ = [e async for e in model.stream(HELLO)]
     assert caught.value.kind == "unavailable"
+    assert "no connection to its address" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["databrick/foo", "claude-something"])
+async def test_an_unknown_provider_is_told(name: str) -> None:
+    with pytest.raises(ModelError, match="names no provider") as caught:
+        _ = [e async for e in model_at("", model=name, api_base=None, api_key=None).stream(HELLO)]
+    assert caught.value.kind == "not_found"
 
 
 async def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

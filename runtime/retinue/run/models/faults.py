@@ -37,6 +37,14 @@ _BY_CODE: Mapping[str, ModelFault] = {
     "content_policy_violation": "content_filter",
     "content_filter": "content_filter",
 }
+# litellm's words for an id without a provider; there is no exception of its own for it.
+_NO_PROVIDER = "LLM Provider NOT provided"
+_NOT_CONNECTED = (
+    "ConnectError",
+    "ConnectTimeout",
+    "ClientConnectorError",
+    "ConnectionRefusedError",
+)
 _WORDS: Mapping[ModelFault, str] = {
     "auth": "did not accept the credentials",
     "bad_request": "refused the request",
@@ -59,6 +67,10 @@ def model_error(
     `started` is whether output had come in; `missing` names environment variables of
     credentials that are not set, which explain a call that met no answer at all.
     """
+    if _NO_PROVIDER in str(error):
+        hint = "write provider/model, such as databricks/<endpoint>"
+        return ModelError("not_found", f"'{model}' names no provider that is known: {hint}")
+    unreached = not started and _unreached(error)
     cause = getattr(error, "original_exception", None)
     if isinstance(cause, Exception) and not started:
         error = cause
@@ -75,7 +87,20 @@ def model_error(
     # A status without headers is litellm's invention.
     shown = f" (status {status})" if status and headers and kind != "truncated" else ""
     words = f"the model '{model}' {_WORDS[kind]}{shown}"
+    if unreached and kind == "unavailable":
+        words = f"the model '{model}' can't be reached: no connection to its address"
     return ModelError(kind, words, retry_after=_seconds(headers.get("retry-after")))
+
+
+def _unreached(error: BaseException | None) -> bool:
+    """Whether the cause, behind litellm's wrapping, is that nothing could be connected to."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if type(error).__name__ in _NOT_CONNECTED:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _kind(error: Exception) -> ModelFault:
