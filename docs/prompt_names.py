@@ -2,8 +2,7 @@
 
 from jinja2.environment import Environment
 
-from retinue.compile.prompts import environment
-from retinue.compile.sandbox import FILTERS
+from retinue.compile.sandbox import FILTERS, PromptEnvironment
 
 
 def names(kind: str) -> str:
@@ -11,6 +10,6 @@ def names(kind: str) -> str:
     found = {
         "filters": FILTERS,
         "left-out": set(Environment(autoescape=True).filters) - {*FILTERS},
-        "tests": [name for name in environment({}).tests if name.isidentifier()],
+        "tests": [name for name in PromptEnvironment({}).tests if name.isidentifier()],
     }
     return ", ".join(f"`{name}`" for name in sorted(found[kind]))

@@ -15,7 +15,7 @@ from typing import Any
 from hostile import Case, cases
 
 from retinue.compile import CompileContext, compile_agents
-from retinue.compile.prompts import Renderer
+from retinue.compile.rendering import Renderer
 from retinue.errors import PromptError
 from retinue.project import Project
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retinue.agent import Instructions
-from retinue.compile.prompts import PromptCheck, PromptText, Renderer
+from retinue.compile.prompts import PromptCheck, PromptText
+from retinue.compile.rendering import Renderer
 from retinue.compile.report import Report
 from retinue.diagnostics import Location
 from retinue.errors import PromptError

@@ -1,25 +1,20 @@
-"""A prompt's Jinja2 source → what is wrong with it, and the text for given values."""
+"""A prompt's Jinja2 source → the names that it reads, and what is wrong with it."""
 
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from jinja2 import TemplateSyntaxError, UndefinedError, nodes
+from jinja2 import TemplateSyntaxError, nodes
 from jinja2.filters import FILTERS as JINJA_FILTERS
 
-from retinue.agent import Instructions, JsonValue
 from retinue.compile.report import MAX_PER_FILE, Report, quoted
 from retinue.compile.sandbox import (
     FILTERS,
-    MAX_OUTPUT,
     PromptEnvironment,
-    TooMuchError,
-    budget,
 )
 from retinue.diagnostics import Location, did_you_mean
-from retinue.errors import PromptError
 
 MAX_PROMPT_BYTES = 128_000
 MAX_INCLUDES = 100
@@ -41,60 +36,9 @@ _JINJA_GLOBALS = ("range", "dict", "lipsum", "cycler", "joiner", "namespace")
 _SOURCES = ("request", "user", "clock", "env")
 
 
-def environment(includes: Mapping[str, str]) -> PromptEnvironment:
-    """A sandboxed environment whose `include` knows the given sources and nothing else."""
-    return PromptEnvironment(includes)
-
-
 def is_template(text: str) -> bool:
     """Whether the text means anything to Jinja2."""
     return _MARKER.search(text) is not None
-
-
-class Renderer:
-    """An agent's instructions, compiled once; may be used by many threads and tasks."""
-
-    def __init__(self, instructions: Instructions) -> None:
-        self._origin = instructions.origin
-        self._literal = instructions.text
-        self._template = None
-        if not instructions.literal:
-            with _prompt_errors(self._origin):
-                made = environment(dict(instructions.includes))
-                self._template = made.from_string(instructions.text)
-
-    def render(self, values: Mapping[str, JsonValue]) -> str:
-        """The prompt for `values`, by variable name.
-
-        Raises PromptError for a value that is missing, and for a text over MAX_OUTPUT characters
-        or MAX_SECONDS of work.
-        """
-        if self._template is None:
-            return self._literal
-        pieces: list[str] = []
-        length = 0
-        with _prompt_errors(self._origin), budget():
-            for piece in self._template.generate(values):
-                length += len(piece)
-                if length > MAX_OUTPUT:
-                    raise TooMuchError(f"the prompt is longer than {MAX_OUTPUT:,} characters")
-                pieces.append(piece)
-        return "".join(pieces)
-
-
-@contextmanager
-def _prompt_errors(origin: str) -> Iterator[None]:
-    """Whatever a template does wrong is a PromptError that names the prompt: its expressions may
-    raise anything that their operands raise.
-    """
-    try:
-        yield
-    except (UndefinedError, TooMuchError) as error:
-        raise PromptError(f"{origin}: {error}") from None
-    except RecursionError:
-        raise PromptError(f"{origin}: the prompt is nested too deeply") from None
-    except Exception as error:
-        raise PromptError(f"{origin}: the prompt can't be rendered: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +85,7 @@ class PromptCheck:
     failed: bool = False
     _known: dict[str, list[Use]] = field(default_factory=dict)
     _stack: list[str] = field(default_factory=list)
-    _environment: PromptEnvironment = field(default_factory=lambda: environment({}))
+    _environment: PromptEnvironment = field(default_factory=lambda: PromptEnvironment({}))
 
     def uses(self, prompt: PromptText) -> list[Use]:
         """The variables that the template and what it includes read, in order of appearance.

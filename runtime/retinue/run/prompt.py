@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from retinue.agent import Agent, JsonValue, Variable
-from retinue.compile.prompts import Renderer
+from retinue.compile.rendering import Renderer
 from retinue.errors import RequestError
 from retinue.run.skills import catalogue
 
