@@ -88,6 +88,14 @@ def test_a_project_without_agents_is_told(retinue, project):
     assert "agents/NAME.yaml" in done.stderr
 
 
+def test_a_target_is_checked_for_deployment(retinue, shipped):
+    done = retinue("validate", "--target", "prod", cwd=shipped)
+    assert done.returncode == 2
+    assert "bakehouse_space_id" in done.stderr
+    done = retinue("validate", "--target", "prod", "--var", "bakehouse_space_id=01ef", cwd=shipped)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_shipped_agents_are_valid(retinue, shipped):
     done = retinue("validate", cwd=shipped)
     assert (done.returncode, done.stderr) == (0, "")

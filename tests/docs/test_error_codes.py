@@ -89,7 +89,8 @@ def test_a_case_says_what_its_code_stands_for(
 
 def compiled(case: Case, root: Path):
     case.write(root)
-    return compile_agents(Project.at(root), context=CompileContext(target=case.target))
+    context = CompileContext(target=case.target, deploying=case.target is not None)
+    return compile_agents(Project.at(root), context=context)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/errors.md"])

@@ -109,9 +109,13 @@ def compile_project(
     names: list[str] | None,
     variables: list[str] | None = None,
     target: str | None = None,
+    *,
+    deploying: bool = False,
 ) -> Compilation:
     """Compile the named agents, or all, with this process's environment."""
-    context = CompileContext(env=os.environ, variables=named_values(variables), target=target)
+    context = CompileContext(
+        env=os.environ, variables=named_values(variables), target=target, deploying=deploying
+    )
     return compile_agents(project, names or None, context)
 
 

@@ -71,9 +71,12 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Check agent files: all mistakes at once, each with its place and its cure."""
+    """Check agent files: all mistakes at once, each with its place and its cure.
+
+    With --target they are checked for deployment: every bundle variable needs its value there.
+    """
     opened = open_project(ctx, project)
-    compilation = compile_project(opened, agents, variables, target)
+    compilation = compile_project(opened, agents, variables, target, deploying=target is not None)
     found = compilation.diagnostics
     if not (compilation.agents or found):
         raise ProjectError("there are no agents: write agents/NAME.yaml")

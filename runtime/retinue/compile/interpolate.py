@@ -46,13 +46,15 @@ class CompileContext:
 
     `variables` are explicit values of bundle variables (`--var`); `target` is a target of
     databricks.yml. With `defer_env` an unset `${env.X}` is no error where the value is only
-    needed at run time, as when a bundle is made on a machine that will not run it.
+    needed at run time, as when a bundle is made on a machine that will not run it. With
+    `deploying` every bundle variable needs its value, and no model may be an offline one.
     """
 
     env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
     variables: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
     target: str | None = None
     defer_env: bool = False
+    deploying: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,7 @@ class Interpolation:
         if found.value is not None:
             self.used[f"var.{part.name}"] = found.value
             return found.value
-        if self.may_wait(path) and found.at_deployment:
+        if self.may_wait(path) and found.at_deployment and not self.context.deploying:
             return Pending(f"${{var.{part.name}}}")
         self.report.error(place, found.problem, found.code, found.hint)
         return None

@@ -23,7 +23,7 @@ from retinue.compile.mistakes import read_agent
 from retinue.compile.output import compile_output_schema
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.report import Report
-from retinue.compile.route import compile_limits, compile_route
+from retinue.compile.route import compile_limits, compile_route, refuse_offline
 from retinue.compile.servers import compile_servers
 from retinue.compile.shared import compile_auth, read_shared
 from retinue.compile.skills import load_skill
@@ -227,6 +227,8 @@ class _Compiler:
         )
         prompt = stage.compile(spec.instructions)
         route = compile_route(spec.model, root, report, routes=shared.routes)
+        if self._context.deploying:
+            refuse_offline(route, root, report)
         description, described_in = compile_description(
             spec.description, root, self._reader, report
         )

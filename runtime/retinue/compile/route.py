@@ -19,6 +19,7 @@ _OURS = frozenset({"model", "messages", "tools", "tool_choice", "stream", "strea
 _CREDENTIALS = re.compile(r"(?i)(?:bearer|basic)\s+\S{8,}")
 _LINE_BREAK = re.compile(r"[\r\n]")
 _NUL = re.compile("\0")
+_ONLINE = "name the model that the target has, such as databricks/<endpoint>"
 _CLEAR = "write ${secret.scope/key} or ${env.NAME}, and revoke the secret if it was shared"
 
 
@@ -54,6 +55,14 @@ def compile_route(
         retries=spec.retries,
         prompt_caching=spec.settings.prompt_caching or False,
     )
+
+
+def refuse_offline(route: Route, root: Node, report: Report) -> None:
+    """Report a route, or a fallback, that only the offline twin can serve."""
+    for one in (route, *route.fallbacks):
+        if one.provider == "offline":
+            message = f"'{one.model}' answers only with --offline and can't be deployed"
+            report.error(root.at(("model", "name")), message, "offline-route", _ONLINE)
 
 
 def compile_limits(spec: LimitsSpec) -> Limits:
