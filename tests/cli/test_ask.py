@@ -49,6 +49,30 @@ def test_show_renders_the_prompt_and_lists_the_final_tools(retinue, shipped):
     assert len(shown["digest"]) == 16
 
 
+def test_show_tells_where_each_value_was_written(retinue, project):
+    (project / "retinue.yaml").write_text("defaults:\n  limits: {max_turns: 7}\n")
+    (project / "agents" / "helper.yaml").write_text(
+        "model: openai/x\nextends: agents/_part.yaml\ninstructions: Hi.\n"
+    )
+    (project / "agents" / "_part.yaml").write_text("description: From a part.\n")
+    done = retinue("show", "helper", "--origin", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    found = {row["key"]: (row["value"], row["origin"]) for row in json.loads(done.stdout)}
+    assert found["limits.max_turns"] == ("7", "retinue.yaml:2:23")
+    assert found["description"] == ("From a part.", "agents/_part.yaml:1:14")
+    assert found["model"] == ("openai/x", "agents/helper.yaml:1:8")
+
+
+def test_an_origin_never_shows_a_secret(retinue, project):
+    (project / "agents" / "helper.yaml").write_text(
+        "model: {name: openai/x, api_key: '${env.OPENAI_API_KEY}'}\ninstructions: Hi.\n"
+    )
+    done = retinue("show", "helper", "--origin", OPENAI_API_KEY="hunter2hunter2")
+    assert done.returncode == 0, done.stderr
+    assert "model.api_key = ${env.OPENAI_API_KEY}" in done.stdout
+    assert "hunter2" not in done.stdout
+
+
 def test_metadata_fills_prompt_variables(retinue, project):
     (project / "agents" / "helper.yaml").write_text(
         "model: openai/x\ninstructions:\n  text: 'Town: {{ town }}'\n"

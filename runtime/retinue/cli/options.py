@@ -111,10 +111,15 @@ def compile_project(
     target: str | None = None,
     *,
     deploying: bool = False,
+    origins: bool = False,
 ) -> Compilation:
     """Compile the named agents, or all, with this process's environment."""
     context = CompileContext(
-        env=os.environ, variables=named_values(variables), target=target, deploying=deploying
+        env=os.environ,
+        variables=named_values(variables),
+        target=target,
+        deploying=deploying,
+        origins=origins,
     )
     return compile_agents(project, names or None, context)
 

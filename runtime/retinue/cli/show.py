@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
@@ -19,6 +20,9 @@ from retinue.cli.options import (
     compile_project,
     open_project,
 )
+from retinue.compile import Origin
+
+_LONGEST_VALUE = 80
 
 
 def command(
@@ -27,6 +31,9 @@ def command(
     online: Annotated[
         bool,
         typer.Option("--online", help="List the tools of the real servers, not of offline twins."),
+    ] = False,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Say where each value was written, and nothing else.")
     ] = False,
     project: ProjectOption = None,
     variables: VariableOption = None,
@@ -38,7 +45,11 @@ def command(
     Prompt variables get sample values. No model is asked.
     """
     opened = open_project(ctx, project)
-    (compiled,) = checked(compile_project(opened, [agent], variables, target))
+    compilation = compile_project(opened, [agent], variables, target, origins=origin)
+    (compiled,) = checked(compilation)
+    if origin:
+        _print_origins(compilation.origins[compiled.name], output)
+        return
     view = asyncio.run(_view(compiled, online))
     if output is Output.JSON:
         typer.echo(json.dumps(view, indent=2, ensure_ascii=False))
@@ -47,6 +58,17 @@ def command(
 
 
 command.__name__ = "show"
+
+
+def _print_origins(origins: Sequence[Origin], output: Output) -> None:
+    if output is Output.JSON:
+        rows = [{"key": o.path, "value": o.value, "origin": str(o.place)} for o in origins]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for one in origins:
+        value = one.value if len(one.value) <= _LONGEST_VALUE else one.value[:_LONGEST_VALUE] + "…"
+        typer.echo(f"{one.place!s:<36} {one.path} = {value}")
+    typer.echo("Keys that no file gives have their defaults, see docs/agents.md.", err=True)
 
 
 async def _view(agent: Agent, online: bool) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class CompileContext:
     `variables` are explicit values of bundle variables (`--var`); `target` is a target of
     databricks.yml. With `defer_env` an unset `${env.X}` is no error where the value is only
     needed at run time, as when a bundle is made on a machine that will not run it. With
-    `deploying` every bundle variable needs its value, and no model may be an offline one.
+    `deploying` every bundle variable needs its value, and no model may be an offline one. With
+    `origins` the compilation tells where every value was written.
     """
 
     env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
@@ -55,6 +56,7 @@ class CompileContext:
     target: str | None = None
     defer_env: bool = False
     deploying: bool = False
+    origins: bool = False
 
 
 @dataclass(frozen=True, slots=True)

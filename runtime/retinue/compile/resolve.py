@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from retinue import __version__
@@ -17,12 +17,12 @@ from retinue.compile.conduct import (
 )
 from retinue.compile.document import read_document
 from retinue.compile.instructions import Checked, InstructionsStage
-from retinue.compile.interpolate import CompileContext
+from retinue.compile.interpolate import CompileContext, Pending
 from retinue.compile.layers import Layer, Layers
 from retinue.compile.mistakes import read_agent
 from retinue.compile.output import compile_output_schema
 from retinue.compile.reader import Reader, ReadError
-from retinue.compile.report import Report
+from retinue.compile.report import Report, masked
 from retinue.compile.route import compile_limits, compile_route, refuse_offline
 from retinue.compile.servers import compile_servers
 from retinue.compile.shared import compile_auth, read_shared
@@ -39,11 +39,27 @@ from retinue.project import Project
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """A value of an agent and where it was written: `model.settings.temperature`, `0.1`, a place.
+
+    `value` is on one line, with references as they were written and secrets masked.
+    """
+
+    path: str
+    value: str
+    place: Location
+
+
+@dataclass(frozen=True, slots=True)
 class Compilation:
-    """What came of compiling: the agents without mistakes, and everything that was found."""
+    """What came of compiling: the agents without mistakes, and everything that was found.
+
+    `origins` are by agent, in the order of the keys, and only where the context asks for them.
+    """
 
     agents: tuple[Agent, ...]
     diagnostics: tuple[Diagnostic, ...]
+    origins: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict)
 
     def checked(self) -> tuple[Agent, ...]:
         """The agents. Raises CompileError, with all diagnostics, when there is any error."""
@@ -108,6 +124,7 @@ class _Compiler:
         self._reader = Reader(project)
         self._report = Report()
         self._prompts: Checked = {}
+        self._origins: dict[str, tuple[Origin, ...]] = {}
         self._calls: dict[str, Calls] = {}
         self._named: dict[str, list[str]] | None = None
         self._found: dict[str, bool] = {}
@@ -140,7 +157,8 @@ class _Compiler:
         for one in made:
             self._report.take(one.report)
         agents = (one.agent for one in made if one.name not in clashing)
-        return Compilation(tuple(a for a in agents if a), self._report.diagnostics())
+        found = tuple(agent for agent in agents if agent)
+        return Compilation(found, self._report.diagnostics(), self._origins)
 
     def _circling(self, made: Sequence[_Made]) -> set[str]:
         """Names of agents that call each other in a circle, with an error at each such call.
@@ -209,6 +227,8 @@ class _Compiler:
         if read is None:
             return None
         spec, root = read
+        if self._context.origins:
+            self._origins[spec.name or file.name] = _origins(root)
         agent = self._compiled(spec, root, file, file.document, layer)
         return None if layer.failed or file.report.failed else agent
 
@@ -294,6 +314,18 @@ class _Compiler:
             message = f"the skill '{name}' can't be loaded"
             report.error(place, message, "broken-skill", f"see what is said of skills/{name}")
         return self._skills[name]
+
+
+def _origins(root: Node) -> tuple[Origin, ...]:
+    return tuple(
+        Origin(".".join(map(str, path)), _shown(node.value), node.place)
+        for path, node in root.where(lambda _: True)
+    )
+
+
+def _shown(value: object) -> str:
+    text = value.text if isinstance(value, Pending) else str(value)
+    return " ".join(masked(text).split())
 
 
 def _named(name: str, paths: Mapping[str, list[str]]) -> list[str]:
