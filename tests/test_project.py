@@ -25,7 +25,7 @@ def test_a_folder_without_agents_is_no_project(tmp_path):
 def test_agent_files_are_sorted_and_hidden_ones_left_out(root):
     for name in ("b.yaml", "a.yml", ".hidden.yaml", "_draft.yaml", "notes.txt"):
         (root / "agents" / name).touch()
-    assert Project.at(root).agent_names() == ("a", "b")
+    assert [path.name for path in Project.at(root).agent_files()] == ["a.yml", "b.yaml"]
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "x\0y"])

@@ -51,9 +51,6 @@ class Project:
             )
         )
 
-    def agent_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(path.stem for path in self.agent_files()))
-
     def skill_names(self) -> tuple[str, ...]:
         """The folders under `skills/`, sorted."""
         folder = self.root / "skills"

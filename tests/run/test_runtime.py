@@ -104,6 +104,29 @@ async def test_an_agent_does_not_run_without_a_server_it_requires():
             assert isinstance([e async for e in run][-1], RunFinished)
 
 
+async def test_a_required_server_that_was_lost_is_missed_as_much(tmp_path):
+    gone = tmp_path / "gone"
+    server = f"import os\nif os.path.exists({str(gone)!r}): raise SystemExit(1)\n{SERVER}"
+    once = ToolServer(
+        name="once",
+        transport=Stdio(command=sys.executable, args=("-c", server)),
+        required=True,
+    )
+    async with Runtime([agent(mcp_servers=(once,))], models=scripted(ScriptedModel())) as runtime:
+        async with aclosing(runtime.run("tester", HELLO)) as run:
+            assert isinstance([e async for e in run][-1], RunFinished)
+        gone.touch()
+        connection = runtime._connections[once]
+        connection._session.end("it was stopped")
+        for _ in range(600):
+            if connection.state == "down":
+                break
+            await asyncio.sleep(0.05)
+        assert (connection.state, bool(connection.tools)) == ("down", True)
+        with pytest.raises(NotReadyError, match="'once'"):
+            await anext(runtime.run("tester", HELLO))
+
+
 SLEEPER = ToolServer(
     name="sleeper",
     transport=Stdio(command=sys.executable, args=("-c", "import time; time.sleep(60)")),

@@ -24,6 +24,7 @@ from retinue.cli.options import (
     named_values,
     open_project,
 )
+from retinue.run.messages import Message
 
 
 def command(
@@ -56,17 +57,17 @@ command.__name__ = "ask"
 async def _ask(
     agent: Agent, question: str, metadata: dict[str, str], offline: bool, output: Output
 ) -> None:
-    # Off the start-up path: these bring in mcp.
+    # Off the start-up path: these bring in the runtime, rich and jsonschema.
     from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript, as_json  # noqa: PLC0415
-    from retinue.run.messages import Message  # noqa: PLC0415
+    from retinue.offline.runtime import runtime_for  # noqa: PLC0415
     from retinue.run.prompt import Caller  # noqa: PLC0415
 
     if offline:
         for line in (live.OFFLINE_BANNER, *live.offline_gaps([agent])):
             typer.echo(line, err=True)
     live.stop_like_interrupted()
-    async with live.runtime_for([agent], offline=offline) as runtime:
+    async with runtime_for([agent], offline=offline) as runtime:
         runtime.warm()
         events = runtime.run(
             agent.name, [Message("user", question)], caller=Caller(metadata=metadata)

@@ -52,9 +52,10 @@ def command(
     (compiled,) = checked(compile_project(opened, [agent], variables, target))
     chosen = compiled.with_model(model, model_settings(temperature, max_tokens))
 
-    # Off the start-up path: these bring in mcp.
+    # Off the start-up path: these bring in the runtime, rich and jsonschema.
     from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript  # noqa: PLC0415
+    from retinue.offline.runtime import runtime_for  # noqa: PLC0415
     from retinue.run.prompt import Caller  # noqa: PLC0415
 
     for line in (live.OFFLINE_BANNER, *live.offline_gaps([chosen])) if offline else ():
@@ -67,7 +68,7 @@ def command(
     # line editing, and Ctrl-C leaves it at once.
     live.stop_like_interrupted()
     with asyncio.Runner() as loop:
-        runtime = loop.run(live.runtime_for([chosen], offline=offline).__aenter__())
+        runtime = loop.run(runtime_for([chosen], offline=offline).__aenter__())
         try:
             _converse(loop, partial(runtime.run, chosen.name, caller=caller), Transcript())
         finally:

@@ -1,16 +1,13 @@
-"""Compiled agents and the options of a verb → an open runtime. Imported only by verbs that run."""
+"""Compiled agents → what a verb that runs them tells and does beside it."""
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import FrameType
 
 from retinue.agent import Agent
 from retinue.diagnostics import CompileError
-from retinue.offline import MODELS as OFFLINE_MODELS
-from retinue.offline import missing_twins, twin
+from retinue.offline import missing_twins
 from retinue.offline.genie.space import load_space
-from retinue.run.models import MODELS
-from retinue.run.runtime import Runtime
 
 OFFLINE_BANNER = (
     "OFFLINE: no language model and no workspace. A deterministic stand-in answers from local data."
@@ -29,12 +26,6 @@ def _interrupt(_number: int, frame: FrameType | None) -> None:
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):
         handler(signal.SIGINT, frame)
-
-
-def runtime_for(agents: Iterable[Agent], *, offline: bool) -> Runtime:
-    """The runtime of these agents, or of their offline twins. Not open yet."""
-    chosen = [twin(agent) for agent in agents] if offline else list(agents)
-    return Runtime(chosen, models={**MODELS, **OFFLINE_MODELS})
 
 
 def offline_gaps(agents: Sequence[Agent]) -> list[str]:

@@ -1,6 +1,7 @@
 """`retinue serve`: agents → OpenAI-compatible endpoints on an address."""
 
 import json
+import time
 from typing import Annotated, Any
 
 import typer
@@ -46,28 +47,34 @@ def command(
     opened = open_project(ctx, project)
     compiled = checked(compile_project(opened, agents, variables, target))
 
-    # Off the start-up path: these bring in fastapi and mcp.
+    # Off the start-up path: these bring in the runtime and fastapi.
     from retinue.cli.live import OFFLINE_BANNER, example, offline_gaps  # noqa: PLC0415
-    from retinue.serve.factory import create_app  # noqa: PLC0415
+    from retinue.serve.factory import app_of  # noqa: PLC0415
     from retinue.serve.server import listen, serve  # noqa: PLC0415
     from retinue.serve.worker import hand_over  # noqa: PLC0415
 
     listener = listen(host, port)
-    arguments: dict[str, Any] = {
-        "project": str(opened.root),
-        "agents": [agent.name for agent in compiled],
+    options: dict[str, Any] = {
         "offline": offline,
-        "variables": named_values(variables),
-        "target": target,
         "model": model,
         "settings": model_settings(temperature, max_tokens),
+        # Of the server, not of each worker: a client must not see it change.
+        "created": int(time.time()),
     }
     notes = [OFFLINE_BANNER, *offline_gaps(compiled)] if offline else []
     if host not in _LOOPBACK:
         notes.append(_NO_LOGIN)
     asked = example(compiled, offline=offline)
     serve(
-        hand_over(**arguments) if workers > 1 else create_app(**arguments),
+        app_of(compiled, **options)
+        if workers == 1
+        else hand_over(
+            project=str(opened.root),
+            agents=[agent.name for agent in compiled],
+            variables=named_values(variables),
+            target=target,
+            **options,
+        ),
         listener,
         workers=workers,
         on_ready=lambda url: typer.echo(_greeting(url, compiled, notes, asked), err=True),

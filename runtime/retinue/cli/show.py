@@ -72,14 +72,15 @@ def _print_origins(origins: Sequence[Origin], output: Output) -> None:
 
 
 async def _view(agent: Agent, online: bool) -> dict[str, Any]:
-    # Off the start-up path: these bring in mcp.
+    # Off the start-up path: these bring in the runtime, rich and jsonschema.
     from retinue.cli import live  # noqa: PLC0415
+    from retinue.offline.runtime import runtime_for  # noqa: PLC0415
     from retinue.run.prompt import sample_caller  # noqa: PLC0415
 
     live.stop_like_interrupted()
     # What can't be run yet is told, and all the rest can be shown.
     shown = replace(agent, unsupported=())
-    async with live.runtime_for([shown], offline=not online) as runtime:
+    async with runtime_for([shown], offline=not online) as runtime:
         health: Any = runtime.health()[agent.name]
         return {
             "name": agent.name,

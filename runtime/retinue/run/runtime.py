@@ -138,7 +138,7 @@ class Runtime:
     def _require(self, agent: Agent) -> None:
         for server in agent.mcp_servers:
             connection = self._connections[server]
-            if server.required and connection.state != "up" and not connection.tools:
+            if server.required and not connection.available:
                 why = connection.problem or "it is still starting"
                 raise NotReadyError(f"{agent.name} needs the tool server '{server.name}': {why}")
 

@@ -45,7 +45,7 @@ class _Entry:
 
     @property
     def callable_now(self) -> bool:
-        return self.source is None or self.source.state in ("up", "connecting")
+        return self.source is None or self.source.available
 
     def complaints(self, arguments: Arguments) -> list[str]:
         """Where the arguments don't fit the schema, at most a few."""
@@ -76,7 +76,7 @@ class AgentToolbox:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        missing = [c for c in self._connections if c.state != "up" and not _known_tools(c)]
+        missing = [c for c in self._connections if not c.available]
         return tuple(
             f"The tool server '{c.server.name}' is not available: "
             f"{c.problem or 'it is still starting'}."
@@ -116,11 +116,6 @@ class AgentToolbox:
             shown = Tool(name, tool.description, tool.parameters)
             entries[name] = _Entry(shown, _caller(connection, tool.name), connection)
         return entries
-
-
-def _known_tools(connection: Connection) -> bool:
-    """Whether its tools are offered: a server that was just lost keeps them."""
-    return connection.state == "connecting" and bool(connection.tools)
 
 
 def _renamed(connection: Connection, tool: str) -> str:

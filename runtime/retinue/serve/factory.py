@@ -1,19 +1,16 @@
 """A project's folder → the ASGI app that serves its agents."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
 
-from retinue.agent import JsonValue
+from retinue.agent import Agent, JsonValue
 from retinue.compile import CompileContext, compile_agents
 from retinue.errors import ProjectError
-from retinue.offline import MODELS as OFFLINE_MODELS
-from retinue.offline import twin
+from retinue.offline.runtime import runtime_for
 from retinue.project import Project
-from retinue.run.models import MODELS
-from retinue.run.runtime import Runtime
 from retinue.serve.app import app_for
 
 PATIENCE = 5.0
@@ -44,10 +41,17 @@ def create_app(
     compiled = compile_agents(place, names or None, context).checked()
     if not compiled:
         raise ProjectError("there are no agents: write agents/NAME.yaml")
-    chosen = [agent.with_model(model, settings or {}) for agent in compiled]
-    runtime = Runtime(
-        [twin(agent) for agent in chosen] if offline else chosen,
-        models={**MODELS, **OFFLINE_MODELS},
-        patience=PATIENCE,
-    )
-    return app_for(runtime, created=created)
+    return app_of(compiled, offline=offline, model=model, settings=settings or {}, created=created)
+
+
+def app_of(
+    agents: Iterable[Agent],
+    *,
+    offline: bool,
+    model: str | None,
+    settings: Mapping[str, JsonValue],
+    created: int | None,
+) -> FastAPI:
+    """As `create_app`, for agents that are compiled already."""
+    chosen = [agent.with_model(model, settings) for agent in agents]
+    return app_for(runtime_for(chosen, offline=offline, patience=PATIENCE), created=created)

@@ -92,6 +92,11 @@ class Connection:
         await asyncio.wait({self._supervisor})
 
     @property
+    def available(self) -> bool:
+        """Whether its tools can be called; right after a loss they can, once it is back."""
+        return self.state == "up" or (self.state == "connecting" and bool(self.tools))
+
+    @property
     def _name(self) -> str:
         return self.server.name
 
