@@ -19,7 +19,7 @@ import httpx
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from retinue.agent import Agent, Instructions, Route
+from retinue.agent import Agent, Instructions
 from retinue.run.events import (
     Event,
     ModelEvent,
@@ -34,6 +34,7 @@ from retinue.run.ports import ModelRequest
 from retinue.run.runtime import Runtime
 from retinue.serve import app_for
 from retinue.serve.server import Server, listen, server_config
+from retinue.testing import route
 
 CHUNKS = 200
 CONNECTIONS = 8
@@ -88,7 +89,7 @@ def retinue_app(kind: type[Runtime]) -> Callable:
     agent = Agent(
         name="words",
         description="",
-        model=Route(model="ready/words"),
+        model=route("ready/words"),
         instructions=instructions,
         digest="0" * 16,
     )

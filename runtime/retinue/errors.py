@@ -20,6 +20,7 @@ from typing import Literal
 
 ModelFault = Literal[
     "auth",
+    "bad_output",
     "bad_request",
     "content_filter",
     "context_window",
@@ -80,13 +81,22 @@ class RequestError(RetinueError):
 class ModelError(RetinueError):
     """The model's side failed. The message is ours: provider text is never passed on.
 
-    `retry_after` is in seconds, where the provider named it.
+    `retry_after` is in seconds, where the provider named it. A `permanent` failure is the same
+    however often it is tried: a quota that is used up, say, is no passing rate limit.
     """
 
-    def __init__(self, kind: ModelFault, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: ModelFault,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        permanent: bool = False,
+    ) -> None:
         super().__init__(message)
         self.kind: ModelFault = kind
         self.retry_after = retry_after
+        self.permanent = permanent
 
 
 class ToolError(RetinueError):

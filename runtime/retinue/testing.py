@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
-from retinue.agent import Agent, Instructions, JsonValue, Route
+from retinue.agent import Agent, Deployment, Instructions, JsonValue, Route
 from retinue.run.events import FinishReason, ModelEvent, ModelFinished, TextDelta, ToolResult, Usage
 from retinue.run.messages import ToolCall
 from retinue.run.ports import ModelRequest, Tool
@@ -93,6 +94,13 @@ class FakeToolbox:
         return ToolResult(value if isinstance(value, str) else json.dumps(value))
 
 
+def route(model: str, **fields: Any) -> Route:
+    """A route with one deployment; `fields` are those of `Deployment` or of `Route`."""
+    own = {f.name for f in dataclass_fields(Deployment)} & fields.keys()
+    deployment = Deployment(model=model, **{name: fields.pop(name) for name in own})
+    return Route(deployments=(deployment,), **fields)
+
+
 def agent(
     name: str = "tester", instructions: str | Instructions = "Be brief.", **changes: Any
 ) -> Agent:
@@ -102,7 +110,7 @@ def agent(
     fields: dict[str, Any] = {
         "name": name,
         "description": "",
-        "model": Route(model="scripted/model"),
+        "model": route("scripted/model"),
         "instructions": instructions,
         "digest": "0" * 16,
     }

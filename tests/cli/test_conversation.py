@@ -16,7 +16,7 @@ def look():
 async def told(model, limits=None) -> dict:
     toolbox = FakeToolbox([look])
     question = [Message("user", "hello")]
-    events = run(question, model=model, toolbox=toolbox, limits=limits or Limits(), settings={})
+    events = run(question, model=model, toolbox=toolbox, limits=limits or Limits())
     return json.loads(await as_json(events))
 
 

@@ -36,8 +36,8 @@ def test_a_model_with_fallbacks(agents: dict[str, Agent]) -> None:
     assert route.fallback_on == ("rate_limit", "timeout", "unavailable", "context_window")
     spare, other = route.fallbacks
     assert (spare.model, spare.fallbacks) == ("openai/x", ())
-    assert spare.api_key == Template((Ref("secret", "a/b"),))
-    assert (other.model, other.api_key) == ("anthropic/claude-sonnet-4-5", None)
+    assert spare.deployments[0].api_key == Template((Ref("secret", "a/b"),))
+    assert (other.model, other.deployments[0].api_key) == ("anthropic/claude-sonnet-4-5", None)
     assert dict(other.settings) == {"temperature": 0.2}
 
 

@@ -77,8 +77,10 @@ mcp_servers:
     result = compiled(tmp_path, {"agents/a.yaml": agent_file}, CompileContext(env=env))
     (agent,) = result.checked()
     assert agent.instructions.text == "Hi you."
-    assert agent.model.api_key == Template((Ref("secret", "llm/key"),))
-    assert agent.model.api_base == Template(("https://", Ref("workspace", "host"), "/v1"))
+    assert agent.model.deployments[0].api_key == Template((Ref("secret", "llm/key"),))
+    assert agent.model.deployments[0].api_base == Template(
+        ("https://", Ref("workspace", "host"), "/v1")
+    )
     http, stdio = (server.transport for server in agent.mcp_servers)
     assert isinstance(http, Http)
     assert http.url == Template(("https://", Ref("env", "HOST", "h"), "/"))

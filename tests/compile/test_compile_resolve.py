@@ -31,7 +31,7 @@ def test_every_key_reaches_the_agent(tmp_path: Path) -> None:
     (agent,) = compile_agents(Project.at(full(tmp_path)), context=context).checked()
     assert agent.name == "sales-analyst"
     assert agent.description.startswith("Answers sales questions")
-    assert (agent.model.model, agent.model.provider, agent.model.timeout) == (
+    assert (agent.model.model, agent.model.deployments[0].provider, agent.model.timeout.total) == (
         "databricks/databricks-claude-sonnet-4-5", "databricks", 90.0,
     )  # fmt: skip
     assert dict(agent.model.settings) == {
@@ -71,7 +71,7 @@ def test_every_key_reaches_the_agent(tmp_path: Path) -> None:
 def test_a_smallest_agent_has_the_documented_defaults(tmp_path: Path) -> None:
     (agent,) = compiled(tmp_path, {"agents/tiny.yaml": MINIMAL}).checked()
     assert (agent.name, agent.description, agent.limits) == ("tiny", "", Limits())
-    assert (agent.model.timeout, dict(agent.model.settings)) == (60.0, {})
+    assert (agent.model.timeout.total, dict(agent.model.settings)) == (60.0, {})
     assert agent.instructions.literal
     assert len(agent.digest) == 16
     assert int(agent.digest, 16) >= 0

@@ -24,14 +24,17 @@ def agents(name: str, folder: Path) -> dict[str, Agent]:
 def test_agents_take_what_retinue_yaml_names(tmp_path: Path) -> None:
     found = agents("by-name", tmp_path)
     route = found["list"].model
-    assert (route.model, route.timeout, dict(route.settings)) == (
+    assert (route.model, route.timeout.total, dict(route.settings)) == (
         "databricks/claude", 90.0, {"temperature": 0.2},
     )  # fmt: skip
-    assert route.api_key == Template((Ref("secret", "llm/key"),))
+    assert route.deployments[0].api_key == Template((Ref("secret", "llm/key"),))
     assert [server.name for server in found["list"].mcp_servers] == ["tickets", "calc"]
     assert [v.name for v in found["list"].instructions.variables] == ["company"]
     assert found["list"].limits.max_turns == 12
-    assert (found["small"].model.model, found["small"].model.api_key) == ("databricks/small", None)
+    assert (found["small"].model.model, found["small"].model.deployments[0].api_key) == (
+        "databricks/small",
+        None,
+    )
     assert [v.source for v in found["small"].instructions.variables] == ["clock.date"]
 
 
@@ -82,8 +85,8 @@ def test_a_key_does_not_follow_to_another_model(tmp_path: Path, own: str, kept: 
         "agents/a.yaml": f"extends: base.yaml\nmodel: {own}\ninstructions: Hi.\n",
     }
     (agent,) = compiled(tmp_path, files).checked()
-    assert (agent.model.api_key is not None) == kept
-    assert (agent.model.api_base is not None) == kept
+    assert (agent.model.deployments[0].api_key is not None) == kept
+    assert (agent.model.deployments[0].api_base is not None) == kept
 
 
 @pytest.mark.parametrize("own", ["{url: https://b}", "{command: run}"])

@@ -315,9 +315,7 @@ async def converse(asker: Asker, *questions: str, keep_tools: bool) -> tuple[str
         toolbox = ServerToolbox(asker)
         events = [
             event
-            async for event in run(
-                messages, model=OfflineModel(), toolbox=toolbox, limits=Limits(), settings={}
-            )
+            async for event in run(messages, model=OfflineModel(), toolbox=toolbox, limits=Limits())
         ]
         last = events[-1]
         assert isinstance(last, RunFinished)

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from retinue.agent import Databricks, Http, Route, Stdio, Template, ToolServer, Twin
+from retinue.agent import Databricks, Http, Stdio, Template, ToolServer, Twin
 from retinue.offline import MODELS, OFFLINE_MODEL, missing_twins, twin
 from retinue.offline.model import OfflineModel
 from retinue.run.references import environment
-from retinue.testing import agent
+from retinue.testing import agent, route
 
 
 def server(name: str, stand_in: Path | None = None) -> ToolServer:
@@ -41,17 +41,17 @@ def test_other_servers_stay_as_they_are() -> None:
 
 
 def test_the_route_is_replaced_but_not_its_settings_and_the_agent_kept() -> None:
-    route = Route(model="databricks/x", settings={"temperature": 0.5}, api_key="k")
-    before = agent(model=route)
+    there = route("databricks/x", settings={"temperature": 0.5}, api_key="k")
+    before = agent(model=there)
     after = twin(before)
-    assert after.model == Route(model=OFFLINE_MODEL, settings={"temperature": 0.5})
-    assert before.model is route
+    assert (after.model.model, after.model.settings) == (OFFLINE_MODEL, {"temperature": 0.5})
+    assert before.model is there
     assert (after.name, after.instructions) == (before.name, before.instructions)
 
 
 def test_the_offline_provider_opens_the_offline_model() -> None:
-    route = Route(model=OFFLINE_MODEL)
-    assert isinstance(MODELS[route.provider](route, environment({})), OfflineModel)
+    (deployment,) = route(OFFLINE_MODEL).deployments
+    assert isinstance(MODELS[deployment.provider](deployment, environment({})), OfflineModel)
 
 
 def test_importing_the_room_brings_in_neither_duckdb_nor_mcp() -> None:

@@ -18,6 +18,7 @@ from retinue.run.events import (
 )
 from retinue.run.loop import run
 from retinue.run.messages import Message, ToolCall
+from retinue.run.options import RunOptions
 from retinue.testing import FakeToolbox, ScriptedModel, calls, says
 
 ASK = (Message("system", "Be brief."), Message("user", "hello"))
@@ -29,7 +30,7 @@ async def events_of(model, toolbox=None, limits=None, settings=None):
         model=model,
         toolbox=toolbox or FakeToolbox(),
         limits=limits or Limits(),
-        settings=settings or {},
+        options=RunOptions(settings=settings or {}),
     )
     return [event async for event in stream]
 
@@ -201,7 +202,7 @@ async def test_closing_the_run_stops_the_model_and_the_tools():
             cancelled.append(True)
 
     model = ScriptedModel(calls(("hang", {})))
-    stream = run(ASK, model=model, toolbox=FakeToolbox([hang]), limits=Limits(), settings={})
+    stream = run(ASK, model=model, toolbox=FakeToolbox([hang]), limits=Limits())
     async with aclosing(stream):
         async for event in stream:
             if isinstance(event, ToolStarted):

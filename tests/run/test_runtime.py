@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from retinue.agent import Http, Route, Stdio, ToolServer
+from retinue.agent import Http, Stdio, ToolServer
 from retinue.errors import NotReadyError
 from retinue.run.events import RunFinished, ToolFinished
 from retinue.run.messages import Message
+from retinue.run.options import RunOptions
 from retinue.run.runtime import Runtime
-from retinue.testing import ScriptedModel, agent, calls, says
+from retinue.testing import ScriptedModel, agent, calls, route, says
 
 SERVER = """
 from mcp.server import MCPServer
@@ -35,7 +36,9 @@ def scripted(model: ScriptedModel):
 async def test_a_run_goes_through_prompt_model_and_a_real_server():
     model = ScriptedModel(calls(("adder__add", {"a": 20, "b": 22})), says("done"))
     async with Runtime([agent(mcp_servers=(ADDER,))], models=scripted(model)) as runtime:
-        async with aclosing(runtime.run("tester", HELLO, settings={"temperature": 0})) as run:
+        async with aclosing(
+            runtime.run("tester", HELLO, options=RunOptions(settings={"temperature": 0}))
+        ) as run:
             events = [event async for event in run]
     (result,) = [e.result.text for e in events if isinstance(e, ToolFinished)]
     assert result == "42"
@@ -49,9 +52,11 @@ async def test_a_run_goes_through_prompt_model_and_a_real_server():
 
 async def test_request_settings_go_over_the_routes_own():
     model = ScriptedModel(says("ok"))
-    route = Route(model="scripted/x", settings={"temperature": 1.0, "seed": 3})
-    async with Runtime([agent(model=route)], models=scripted(model)) as runtime:
-        async with aclosing(runtime.run("tester", HELLO, settings={"temperature": 0.2})) as run:
+    there = route("scripted/x", settings={"temperature": 1.0, "seed": 3})
+    async with Runtime([agent(model=there)], models=scripted(model)) as runtime:
+        async with aclosing(
+            runtime.run("tester", HELLO, options=RunOptions(settings={"temperature": 0.2}))
+        ) as run:
             async for _ in run:
                 pass
     assert model.requests[0].settings == {"temperature": 0.2, "seed": 3}
@@ -59,10 +64,12 @@ async def test_request_settings_go_over_the_routes_own():
 
 async def test_two_names_for_the_longest_answer_never_meet():
     model = ScriptedModel(says("ok"))
-    route = Route(model="scripted/x", settings={"max_tokens": 100})
+    there = route("scripted/x", settings={"max_tokens": 100})
     settings = {"max_completion_tokens": 50}
-    async with Runtime([agent(model=route)], models=scripted(model)) as runtime:
-        async with aclosing(runtime.run("tester", HELLO, settings=settings)) as run:
+    async with Runtime([agent(model=there)], models=scripted(model)) as runtime:
+        async with aclosing(
+            runtime.run("tester", HELLO, options=RunOptions(settings=settings))
+        ) as run:
             async for _ in run:
                 pass
     assert model.requests[0].settings == settings
@@ -72,7 +79,7 @@ async def test_models_are_warmed_in_the_background():
     model = ScriptedModel()
     async with Runtime([agent()], models=scripted(model)) as runtime:
         runtime.warm()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         assert model.warmed
 
 

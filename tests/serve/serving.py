@@ -14,6 +14,7 @@ from retinue.agent import Agent
 from retinue.run.events import Event
 from retinue.run.loop import run
 from retinue.run.messages import Message
+from retinue.run.options import RunOptions
 from retinue.run.ports import Model
 from retinue.run.prompt import Caller
 from retinue.serve import app_for
@@ -50,7 +51,7 @@ class LoopRuntime:
         self.warmed = True
 
     async def run(
-        self, name: str, conversation: Sequence[Message], *, settings: Mapping, caller: Caller
+        self, name: str, conversation: Sequence[Message], *, options: RunOptions, caller: Caller
     ) -> AsyncGenerator[Event, None]:
         self.callers.append(caller)
         events = run(
@@ -58,7 +59,7 @@ class LoopRuntime:
             model=self.models[name],
             toolbox=self.toolbox,
             limits=self.agents[name].limits,
-            settings=settings,
+            options=options,
         )
         try:
             async for event in events:

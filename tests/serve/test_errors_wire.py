@@ -19,6 +19,7 @@ from retinue.serve.wire.errors import answer, http_error
 
 STATUSES = {
     "auth": 502,
+    "bad_output": 502,
     "bad_request": 400,
     "content_filter": 400,
     "context_window": 400,

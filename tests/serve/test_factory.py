@@ -82,4 +82,4 @@ def test_a_worker_makes_the_app_that_was_handed_over(project, monkeypatch):
     assert factory == "retinue.serve.worker:app"
     app = worker.app()
     assert list(agents_of(app)) == ["support"]
-    assert agents_of(app)["support"].model.provider == "offline"
+    assert agents_of(app)["support"].model.deployments[0].provider == "offline"

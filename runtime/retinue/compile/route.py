@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from retinue.agent import JsonValue, Limits, Route, Template, Text
+from retinue.agent import Deployment, JsonValue, Limits, Route, Template, Text, Timeouts
 from retinue.compile.interpolate import Pending
 from retinue.compile.model_spec import ModelSpec, SettingsSpec
 from retinue.compile.named import check_id
@@ -40,16 +40,23 @@ def compile_route(
         if name not in routes:
             check_id(name, root.at((*path, "fallbacks", index)), list(routes), report)
     known = {key: value for key, value in settings.items() if key not in spec.settings.extra}
-    other = Route(model="", settings=MappingProxyType(known), timeout=spec.timeout)
-    return Route(
+    deployment = Deployment(
         model=spec.name,
         api_base=reference(spec.api_base, root, (*path, "api_base"), report, url=True),
         api_key=reference(spec.api_key, root, (*path, "api_key"), report, line=True),
+    )
+    timeout = Timeouts(total=spec.timeout)
+
+    def other(name: str) -> Route:
+        own = (Deployment(model=name),)
+        return Route(deployments=own, settings=MappingProxyType(known), timeout=timeout)
+
+    return Route(
+        deployments=(deployment,),
         settings=MappingProxyType(settings),
-        timeout=spec.timeout,
+        timeout=timeout,
         fallbacks=tuple(
-            replace(routes.get(name) or replace(other, model=name), fallbacks=())
-            for name in spec.fallbacks
+            replace(routes.get(name) or other(name), fallbacks=()) for name in spec.fallbacks
         ),
         fallback_on=tuple(dict.fromkeys(spec.fallback_on)),
         retries=spec.retries,
@@ -59,7 +66,8 @@ def compile_route(
 
 def refuse_offline(route: Route, root: Node, report: Report) -> None:
     """Report a route, or a fallback, that only the offline twin can serve."""
-    for one in (route, *route.fallbacks):
+    routes = (route, *route.fallbacks)
+    for one in (deployment for route in routes for deployment in route.deployments):
         if one.provider == "offline":
             message = f"'{one.model}' answers only with --offline and can't be deployed"
             report.error(root.at(("model", "name")), message, "offline-route", _ONLINE)

@@ -8,9 +8,6 @@ from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
 
 _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
-    ("model", "fallbacks"),
-    ("model", "fallback_on"),
-    ("model", "retries"),
     ("model", "settings", "prompt_caching"),
     ("skills", "*", "scripts"),
     *(
@@ -19,7 +16,6 @@ _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
     ),
     ("mcp_servers", "*", "tools", "require_approval"),
     ("sub_agents",),
-    ("output_schema",),
     ("guardrails",),
     ("limits", "max_cost_usd"),
     ("session",),

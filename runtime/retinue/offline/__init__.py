@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from retinue.agent import Agent, Databricks, Route, Stdio, ToolServer, Twin
+from retinue.agent import Agent, Databricks, Deployment, Price, Route, Stdio, ToolServer, Twin
 from retinue.offline.model import OfflineModel
 from retinue.run.ports import Lookup, Model, ModelFactory
 
 OFFLINE_MODEL = "offline/analyst"
+_OFFLINE = (Deployment(model=OFFLINE_MODEL, price=Price(input=0, output=0)),)
 
 
 def twin(agent: Agent) -> Agent:
@@ -19,7 +20,7 @@ def twin(agent: Agent) -> Agent:
     servers = (_local(server) for server in agent.mcp_servers)
     return replace(
         agent,
-        model=Route(model=OFFLINE_MODEL, settings=agent.model.settings),
+        model=Route(deployments=_OFFLINE, settings=agent.model.settings, bounds=agent.model.bounds),
         mcp_servers=tuple(server for server in servers if server is not None),
     )
 
@@ -42,7 +43,7 @@ def _process(stand_in: Twin) -> Stdio:
     return Stdio(command=sys.executable, args=("-m", "retinue.offline.genie", str(folder)))
 
 
-def _open_model(_route: Route, _lookup: Lookup) -> Model:
+def _open_model(_deployment: Deployment, _lookup: Lookup) -> Model:
     return OfflineModel()
 
 

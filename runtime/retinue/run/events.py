@@ -3,32 +3,54 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from retinue.agent import JsonValue
-from retinue.run.messages import Message, ToolCall
+from retinue.agent import JsonValue, Price
+from retinue.errors import ModelFault
+from retinue.run.messages import Message, Thought, ToolCall
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
-StopCause = Literal["max_turns", "max_tool_calls", "max_tokens"]
+StopCause = Literal["max_turns", "max_tool_calls", "max_tokens", "max_cost_usd", "timeout"]
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` of `output_tokens`."""
+    """Tokens. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` of `output_tokens`.
+
+    `cache_write_tokens`, those put into the provider's cache, are part of `input_tokens` too.
+    `cost_usd` is None where a model's price isn't known.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float | None = 0.0
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
+    def cost(self, price: Price) -> float:
+        """US dollars at this price."""
+        cached, written = self.cached_tokens, self.cache_write_tokens
+        plain = max(0, self.input_tokens - cached - written)
+        total = (
+            plain * price.input
+            + cached * (price.input if price.cached_input is None else price.cached_input)
+            + written * (price.input if price.cache_write is None else price.cache_write)
+            + self.output_tokens * price.output
+        )
+        return total / 1_000_000
+
     def __add__(self, other: "Usage") -> "Usage":
+        known = self.cost_usd is not None and other.cost_usd is not None
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
         )
 
 
@@ -56,11 +78,40 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalDelta:
+    """The next piece of a refusal, which some providers keep apart from the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a tool call has come in; the call itself follows when it is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRetried:
+    """The call to `model` failed before any output; `next` is asked after `wait` seconds.
+
+    Both are deployments' ids, and equal when the same one is asked again.
+    """
+
+    model: str
+    fault: ModelFault
+    next: str
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFinished:
-    """A model call is complete: a provider's own finish reason was received."""
+    """A model call is complete: a provider's own finish reason was received.
+
+    `model` is the id of the deployment that answered.
+    """
 
     reason: FinishReason
     usage: Usage = Usage()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +141,8 @@ class ToolFinished:
 class RunFinished:
     """The last event. `messages` are the run's own, to be appended to the conversation.
 
-    `usage` is summed over the run; `cause` names the limit that stopped it, if one did.
+    `usage` is summed over the run; `cause` names the limit that stopped it, if one did. `calls`
+    are calls of the caller's own tools, for the caller to answer: then `reason` is `tool_calls`.
     """
 
     reason: FinishReason
@@ -98,13 +150,25 @@ class RunFinished:
     turns: int
     messages: tuple[Message, ...]
     cause: StopCause | None = None
+    calls: tuple[ToolCall, ...] = ()
 
 
-ModelEvent = TextDelta | ReasoningDelta | ToolCall | ModelFinished
+ModelEvent = (
+    TextDelta
+    | ReasoningDelta
+    | RefusalDelta
+    | ToolCallDelta
+    | ToolCall
+    | Thought
+    | ModelRetried
+    | ModelFinished
+)
 Event = (
     TurnStarted
     | TextDelta
     | ReasoningDelta
+    | RefusalDelta
+    | ModelRetried
     | ModelFinished
     | ToolStarted
     | ToolFinished

@@ -16,11 +16,62 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class TextPart:
+    """Text among other parts."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image: `url` is https: or a data: URL; `detail` is OpenAI's `low`, `high` or `auto`."""
+
+    url: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPart:
+    """Sound: `data` in base64, in `format` `wav` or `mp3`."""
+
+    data: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A document: `data` is a data: URL with its media type."""
+
+    data: str
+    filename: str | None = None
+
+
+Part = TextPart | ImagePart | AudioPart | FilePart
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A provider's own record of its thinking, to be sent back to it unchanged with tool results.
+
+    Shapes: Anthropic's `thinking` (text and signature) and `redacted_thinking` (data) blocks.
+    """
+
+    text: str = ""
+    signature: str | None = None
+    data: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One message. `tool_calls` only on `assistant`, `tool_call_id` only on `tool`."""
+    """One message. `tool_calls` and `thoughts` only on `assistant`, `tool_call_id` only on `tool`.
+
+    `content` is its text. Where there is more than text, `parts` is the whole content in order.
+    """
 
     role: Role
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    parts: tuple[Part, ...] = ()
+    thoughts: tuple[Thought, ...] = ()

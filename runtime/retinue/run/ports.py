@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from retinue.agent import JsonValue, Ref, Route
+from retinue.agent import Deployment, JsonValue, Ref
 from retinue.run.events import ModelEvent, ToolResult
 from retinue.run.messages import Message, ToolCall
 
@@ -21,24 +21,57 @@ class Tool:
     parameters: Mapping[str, JsonValue]
 
 
+@dataclass(frozen=True, slots=True)
+class NamedTool:
+    """The choice of one tool, which the model has to call."""
+
+    name: str
+
+
+ToolChoice = Literal["auto", "none", "required"] | NamedTool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFormat:
+    """What an answer has to be: any JSON object, or one that follows `schema`.
+
+    `name` and `strict` are OpenAI's, for providers that hold the model to the schema themselves.
+    A `trusted` schema is the agent author's own, and not a caller's.
+    """
+
+    schema: Mapping[str, JsonValue] | None = None
+    name: str = "answer"
+    strict: bool | None = None
+    trusted: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """One model call. `settings` are OpenAI request parameters (`temperature`, `max_tokens`, …)."""
+    """One model call. `settings` are OpenAI request parameters (`temperature`, `max_tokens`, …).
+
+    `user_token` is the caller's own Databricks token, for deployments with `auth: user` alone.
+    `deadline`, in the event loop's time, is when the run ends at the latest.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
-    tool_choice: Literal["auto", "none", "required"] = "auto"
+    tool_choice: ToolChoice = "auto"
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    output: OutputFormat | None = None
+    prompt_caching: bool = False
+    user_token: str | None = field(default=None, repr=False)
+    deadline: float | None = None
 
 
 class Model(Protocol):
-    """A route that can be asked. One instance serves many concurrent calls."""
+    """A model that can be asked. One instance serves many concurrent calls."""
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
-        """Deltas, then whole tool calls, then exactly one ModelFinished.
+        """Deltas, then thoughts and whole tool calls, then exactly one ModelFinished.
 
         Raises ModelError; a stream that the provider cut off is an error, never a finish.
-        A tool call is yielded only when it is complete.
+        A tool call is yielded only when it is complete. Closing the iterator ends the call at the
+        provider.
         """
 
     async def warm(self) -> None:
@@ -48,7 +81,9 @@ class Model(Protocol):
         """Release what the model holds. Idempotent."""
 
 
-ModelFactory = Callable[[Route, Lookup], Model]
+ModelFactory = Callable[[Deployment, Lookup], Model]
+"""Opens one deployment. It sends no settings but the request's, and keeps no deadline: retries,
+deadlines and the route's settings are the business of `retinue.run.models.routed`."""
 
 
 class Toolbox(Protocol):

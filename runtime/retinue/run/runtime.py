@@ -3,20 +3,22 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from types import MappingProxyType, TracebackType
+from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Self
 
 from retinue.agent import Agent, JsonValue, ToolServer
-from retinue.errors import NotReadyError, NotSupportedError
+from retinue.errors import NotReadyError, NotSupportedError, RequestError
 from retinue.run.events import Event
 from retinue.run.loop import run
 from retinue.run.mcp import Connection
 from retinue.run.messages import Message
 from retinue.run.models import MODELS, open_model
-from retinue.run.ports import Lookup, Model, ModelFactory, Tool
+from retinue.run.options import RunOptions
+from retinue.run.ports import Lookup, Model, ModelFactory, OutputFormat, Tool
 from retinue.run.prompt import Caller, Prompt
 from retinue.run.references import environment
+from retinue.run.settings import check_bounds
 from retinue.run.skills import skill_tools
 from retinue.run.toolbox import AgentToolbox
 
@@ -29,9 +31,6 @@ class _Ready:
     model: Model
     toolbox: AgentToolbox
     prompt: Prompt
-
-
-_NO_SETTINGS: Mapping[str, JsonValue] = MappingProxyType({})
 
 
 class Runtime:
@@ -112,14 +111,15 @@ class Runtime:
         name: str,
         conversation: Sequence[Message],
         *,
-        settings: Mapping[str, JsonValue] = _NO_SETTINGS,
+        options: RunOptions | None = None,
         caller: Caller | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """The events of one run of the agent `name`; `settings` go over the route's own.
+        """The events of one run of the agent `name`.
 
         Raises KeyError for an unknown name, RequestError when the request lacks what the prompt
-        requires, NotReadyError when a required tool server is down, and what
-        `retinue.run.loop.run` raises. Close it (`aclosing`) to stop the run.
+        requires, or asks for what the agent doesn't allow, NotReadyError when a required tool
+        server is down, and what `retinue.run.loop.run` raises. Close it (`aclosing`) to stop the
+        run.
         """
         ready = self._ready[name]
         self._require(ready.agent)
@@ -129,7 +129,8 @@ class Runtime:
             model=ready.model,
             toolbox=ready.toolbox,
             limits=ready.agent.limits,
-            settings=_over(ready.agent.model.settings, settings),
+            options=_allowed(options or RunOptions(), ready),
+            user_token=caller.token if caller else None,
         )
         async with aclosing(events):
             async for event in events:
@@ -174,14 +175,17 @@ def _refuse_unsupported(agents: Iterable[Agent]) -> None:
         raise NotSupportedError("\n".join(["these agents can't be run yet:", *lines]))
 
 
-_LONGEST = ("max_tokens", "max_completion_tokens")
-
-
-def _over(own: Mapping[str, JsonValue], given: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    """The route's settings with the request's over them; of two names for one limit, one stays."""
-    if not given:
-        return own
-    kept = own
-    if any(name in given for name in _LONGEST):
-        kept = {name: value for name, value in own.items() if name not in _LONGEST}
-    return {**kept, **given}
+def _allowed(options: RunOptions, ready: _Ready) -> RunOptions:
+    """The options, with the agent's own form of answers. Raises RequestError."""
+    check_bounds(ready.agent.model.bounds, options.settings)
+    own = {tool.name for tool in ready.toolbox.tools} if options.tools else set()
+    for index, tool in enumerate(options.tools):
+        if tool.name in own:
+            raise RequestError(
+                f"the agent has a tool named '{tool.name}' itself: give yours another name",
+                param=f"tools[{index}].function.name",
+            )
+    if options.output is None and ready.agent.output_schema is not None:
+        form = OutputFormat(schema=ready.agent.output_schema, trusted=True)
+        return replace(options, output=form)
+    return options

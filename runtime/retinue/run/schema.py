@@ -1,4 +1,4 @@
-"""A tool's JSON Schema → whether it is small enough to take, and a check of arguments against it.
+"""A JSON Schema → whether it is small enough to take, and a check of values against it.
 
 A server's schema is untrusted: checked in full, a few lines of it can take for ever.
 """
@@ -21,8 +21,8 @@ from retinue.agent import JsonValue
 
 log = logging.getLogger(__name__)
 
-Check = Callable[[Mapping[str, JsonValue]], list[str]]
-"""Arguments → where they don't fit, in at most a few lines; none where that can't be told."""
+Check = Callable[[Any], list[str]]
+"""A JSON value → where it doesn't fit, in at most a few lines; none where that can't be told."""
 
 # What a provider would refuse anyway: OpenAI takes 1,000 enum values and ten levels.
 _MOST_BYTES = 100_000
@@ -86,11 +86,9 @@ def full_check(schema: Mapping[str, JsonValue]) -> Check:
     # An empty registry: a reference in a schema is never fetched.
     validator = validator_for(schema)(schema, registry=Registry())
 
-    def check(arguments: Mapping[str, JsonValue]) -> list[str]:
+    def check(value: Any) -> list[str]:
         try:
-            return [
-                _complaint(e) for e in islice(validator.iter_errors(arguments), _MOST_COMPLAINTS)
-            ]
+            return [_complaint(e) for e in islice(validator.iter_errors(value), _MOST_COMPLAINTS)]
         except (Unresolvable, RecursionError, re.error) as error:
             # The schema is at fault, not the model: whoever runs the tool has the last word.
             log.warning("a tool's schema can't be used: %s", type(error).__name__)
@@ -103,7 +101,7 @@ def bounded_check(schema: Mapping[str, JsonValue]) -> Check:
     """The plain parts of a server's schema, for a bounded time: it has the last word itself."""
     validator = _counting(validator_for(schema))(weakened(schema))
 
-    def check(arguments: Mapping[str, JsonValue]) -> list[str]:
+    def check(arguments: Any) -> list[str]:
         found: list[str] = []
         try:
             _work.set(_Work(1 + len(orjson.dumps(arguments)) // 1000))
@@ -114,6 +112,40 @@ def bounded_check(schema: Mapping[str, JsonValue]) -> Check:
         return found
 
     return check
+
+
+def unhurried_check(schema: Mapping[str, JsonValue]) -> Check:
+    """All of a caller's schema but its patterns, which could take for ever, for a bounded time."""
+    plain = _without_patterns(dict(schema))
+    validator = _counting(validator_for(schema))(plain, registry=Registry())
+
+    def check(value: Any) -> list[str]:
+        found: list[str] = []
+        try:
+            _work.set(_Work(1 + len(orjson.dumps(value)) // 1000))
+            for error in islice(validator.iter_errors(value), _MOST_COMPLAINTS):
+                found.append(_complaint(error))  # noqa: PERF401 - as above
+        except (_TooMuchWork, Unresolvable, RecursionError, orjson.JSONEncodeError):
+            log.debug("an answer was checked in part only")
+        return found
+
+    return check
+
+
+def _without_patterns(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_patterns(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {k: v for k, v in schema.items() if not _is_pattern(k, v)}
+    return {key: _without_patterns(value) for key, value in kept.items()}
+
+
+def _is_pattern(key: str, value: Any) -> bool:
+    """The keyword; a property of that name has a schema for a value."""
+    return (key == "pattern" and isinstance(value, str)) or (
+        key == "patternProperties" and isinstance(value, dict)
+    )
 
 
 class _TooMuchWork(Exception):  # noqa: N818 - never leaves this file

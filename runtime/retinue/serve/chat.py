@@ -11,6 +11,7 @@ from contextlib import aclosing
 from starlette.types import Receive, Scope, Send
 
 from retinue.run.events import Event, RunFinished, Usage
+from retinue.run.options import RunOptions
 from retinue.run.prompt import Caller
 from retinue.run.runtime import Runtime
 from retinue.serve.access import HUNG_UP, RequestRecord, record_of
@@ -67,7 +68,7 @@ class ChatCompletions:
         run = self._runtime.run(
             agent.name,
             request.messages,
-            settings=request.settings,
+            options=RunOptions(settings=request.settings),
             caller=Caller(metadata=request.metadata),
         )
         if request.stream:

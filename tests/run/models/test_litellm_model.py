@@ -4,18 +4,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from retinue.agent import Ref, Route, Template
+from retinue.agent import Deployment, Ref, Template, Timeouts
 from retinue.errors import ModelError
 from retinue.run.events import ModelEvent, ModelFinished, ReasoningDelta, TextDelta, Usage
 from retinue.run.messages import Message, ToolCall
 from retinue.run.models import MODELS, open_model
+from retinue.run.models.deployments import Deployments
 from retinue.run.models.litellm import LiteLLMModel
-from retinue.run.ports import ModelRequest, Tool
+from retinue.run.ports import Model, ModelRequest, Tool
 from retinue.run.references import environment
+from retinue.testing import route
 from run.models.fake_upstream import (
     STREAM,
     Play,
@@ -34,15 +37,29 @@ HELLO = ModelRequest(messages=(Message("user", "hi"),))
 ADD = Tool("add", "Add.", {"type": "object", "properties": {"a": {"type": "integer"}}})
 
 
-def model_at(url: str, **changes: Any) -> LiteLLMModel:
+def model_at(url: str, **changes: Any) -> Model:
     key = Template((Ref("env", "THE_KEY"),))
-    fields = {"model": "openai/m", "api_base": url, "api_key": key, "timeout": 5.0, **changes}
-    return LiteLLMModel(Route(**fields), environment({"THE_KEY": KEY}))
+    fields = {"api_base": url, "api_key": key, "retries": 0, **changes}
+    seconds = Timeouts(total=fields.pop("timeout", 5.0))
+    there = route(fields.pop("model", "openai/m"), timeout=seconds, **fields)
+    return open_model(there, MODELS, environment({"THE_KEY": KEY}))
+
+
+def deployment(model: str) -> Deployment:
+    return Deployment(model=model)
+
+
+async def all_of(model: Model, request: ModelRequest) -> list[ModelEvent]:
+    """The events, with the finish as the provider gave it."""
+    found = [event async for event in model.stream(request)]
+    *deltas, finish = found
+    assert isinstance(finish, ModelFinished)
+    return [*deltas, replace(finish, model="", usage=replace(finish.usage, cost_usd=0.0))]
 
 
 async def events(play: Play, request: ModelRequest = HELLO, **changes: Any) -> list[ModelEvent]:
     async with upstream(play) as fake:
-        return [event async for event in model_at(fake.url, **changes).stream(request)]
+        return await all_of(model_at(fake.url, **changes), request)
 
 
 async def error_of(play: Play, **changes: Any) -> tuple[list[ModelEvent], ModelError]:
@@ -97,7 +114,7 @@ async def test_what_is_sent() -> None:
     )
     async with upstream(plays(chunk({"content": "2"}), chunk({}, "stop"))) as fake:
         model = model_at(fake.url, settings={"temperature": 0.1, "max_tokens": 7})
-        found = [e async for e in model.stream(request)]
+        found = await all_of(model, request)
         head, body = fake.requests[0]
     assert found == [TextDelta("2"), ModelFinished("stop")]
     assert f"authorization: bearer {KEY}" in head.lower()
@@ -301,7 +318,7 @@ async def test_an_endless_answer_is_stopped() -> None:
 async def test_nobody_listens() -> None:
     model = model_at("http://127.0.0.1:9/v1")
     with pytest.raises(ModelError) as caught:
-        _ = [e async for e in model.stream(HELLO)]
+        _ = await all_of(model, HELLO)
     assert caught.value.kind == "unavailable"
     assert "no connection to its address" in str(caught.value)
 
@@ -347,9 +364,9 @@ def no_databricks(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> pytest.Monk
 
 @pytest.mark.usefixtures("no_databricks")
 async def test_databricks_without_credentials() -> None:
-    model = LiteLLMModel(Route(model="databricks/claude", timeout=10), environment({}))
+    model = LiteLLMModel(deployment("databricks/claude"), environment({}))
     with pytest.raises(ModelError, match="DATABRICKS_HOST and DATABRICKS_TOKEN") as caught:
-        _ = [e async for e in model.stream(HELLO)]
+        _ = await all_of(model, HELLO)
     assert caught.value.kind == "auth"
 
 
@@ -357,8 +374,8 @@ async def test_databricks_without_credentials() -> None:
 async def test_databricks_by_litellms_own_variables() -> None:
     async with upstream(plays(chunk({"content": "hi"}), chunk({}, "stop"))) as fake:
         given = {"DATABRICKS_API_KEY": "dapi-key", "DATABRICKS_API_BASE": f"{fake.url}/own"}
-        model = LiteLLMModel(Route(model="databricks/claude", timeout=10), environment(given))
-        assert [e async for e in model.stream(HELLO)] == [TextDelta("hi"), ModelFinished("stop")]
+        model = LiteLLMModel(deployment("databricks/claude"), environment(given))
+        assert await all_of(model, HELLO) == [TextDelta("hi"), ModelFinished("stop")]
         head, _ = fake.requests[-1]
     assert head.startswith("POST /v1/own/chat/completions ")
     assert "authorization: bearer dapi-key" in head.lower()
@@ -369,8 +386,8 @@ async def test_databricks_by_host_and_token(no_databricks: pytest.MonkeyPatch) -
         host = fake.url.removesuffix("/v1")
         no_databricks.setenv("DATABRICKS_HOST", host)
         no_databricks.setenv("DATABRICKS_TOKEN", "dapi-token")
-        model = LiteLLMModel(Route(model="databricks/claude", timeout=10), environment())
-        found = [e async for e in model.stream(HELLO)]
+        model = LiteLLMModel(deployment("databricks/claude"), environment())
+        found = await all_of(model, HELLO)
         head, body = fake.requests[-1]
     assert found == [TextDelta("hi"), ModelFinished("stop")]
     assert head.startswith("POST /serving-endpoints/chat/completions ")
@@ -387,7 +404,7 @@ async def test_many_calls_at_once() -> None:
         model = model_at(fake.url)
 
         async def ask() -> list[ModelEvent]:
-            return [e async for e in model.stream(HELLO)]
+            return await all_of(model, HELLO)
 
         began = time.monotonic()
         found = await asyncio.gather(*(ask() for _ in range(20)))
@@ -398,16 +415,16 @@ async def test_many_calls_at_once() -> None:
 
 async def test_adapters_are_picked_by_provider() -> None:
     class Other:
-        def __init__(self, route: Route, _: Any) -> None:
-            self.route = route
+        def __init__(self, deployment: Deployment, _: Any) -> None:
+            self.deployment = deployment
 
         async def stream(self, _: ModelRequest) -> AsyncIterator[ModelEvent]:
-            yield TextDelta(self.route.model)
+            yield TextDelta(self.deployment.model)
 
         async def aclose(self) -> None:
             return
 
     models = {**MODELS, "other": Other}
-    assert isinstance(open_model(Route(model="other/x"), models, environment({})), Other)
-    assert isinstance(open_model(Route(model="openai/x"), models, environment({})), LiteLLMModel)
-    assert isinstance(open_model(Route(model="plain"), models, environment({})), LiteLLMModel)
+    for model, adapter in (("other/x", Other), ("openai/x", LiteLLMModel), ("x", LiteLLMModel)):
+        opened = Deployments(route(model), models, environment({}))
+        assert isinstance(opened.places[0].model, adapter)

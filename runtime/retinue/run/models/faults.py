@@ -47,6 +47,7 @@ _NOT_CONNECTED = (
 )
 _WORDS: Mapping[ModelFault, str] = {
     "auth": "did not accept the credentials",
+    "bad_output": "did not answer in the form that was asked for",
     "bad_request": "refused the request",
     "content_filter": "refused the content by its own policy",
     "context_window": "can't take a conversation this long",

@@ -1,4 +1,4 @@
-"""A `Route` → a `Model` through LiteLLM. The only importer of litellm."""
+"""A `Deployment` → a `Model` through LiteLLM. The only importer of litellm."""
 
 import asyncio
 import importlib
@@ -8,19 +8,22 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from retinue.agent import JsonValue, Ref, Route
+from retinue.agent import Deployment, JsonValue, Ref
 from retinue.errors import MissingReferenceError, ModelError
 from retinue.run.events import ModelEvent
 from retinue.run.messages import Message
 from retinue.run.models.answer import Answer
 from retinue.run.models.faults import model_error
-from retinue.run.ports import Lookup, ModelRequest, Tool
+from retinue.run.ports import Lookup, ModelRequest, Tool, ToolChoice
 from retinue.run.references import resolved
 from retinue.run.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# Seconds.
+_ABANDONED = 3600.0
 
 # Settings that would change where a call goes, fake its answer or start litellm's own retries.
 _NOT_SETTINGS = frozenset(
@@ -54,10 +57,10 @@ def import_litellm() -> Any:
 
 
 class LiteLLMModel:
-    """One route. What `api_base` and `api_key` refer to is looked up at each call."""
+    """One deployment. What `api_base` and `api_key` refer to is looked up at each call."""
 
-    def __init__(self, route: Route, lookup: Lookup) -> None:
-        self._route = route
+    def __init__(self, deployment: Deployment, lookup: Lookup) -> None:
+        self._deployment = deployment
         self._lookup = lookup
         self._litellm: Any = None
         self._workspace: Workspace | None = None
@@ -71,7 +74,7 @@ class LiteLLMModel:
         """Nothing to release: litellm keeps its connections for the whole process."""
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """As `retinue.run.ports.Model.stream`; `route.timeout` is the deadline of the call."""
+        """As `retinue.run.ports.Model.stream`."""
         answer = Answer()
         async with aclosing(self._chunks(request)) as chunks:
             async for chunk in chunks:
@@ -82,36 +85,30 @@ class LiteLLMModel:
 
     async def _chunks(self, request: ModelRequest) -> AsyncGenerator[Any, None]:
         await self.warm()
-        deadline = asyncio.get_running_loop().time() + self._route.timeout
-        arguments = await self._in_time(deadline, self._arguments(request))
-        upstream = await self._in_time(deadline, self._litellm.acompletion(**arguments))
+        arguments = await self._told(self._arguments(request))
+        upstream = await self._told(self._litellm.acompletion(**arguments))
         started = False
         try:
-            while (
-                chunk := await self._in_time(deadline, anext(upstream, None), started)
-            ) is not None:
+            while (chunk := await self._told(anext(upstream, None), started)) is not None:
                 yield chunk
                 started = True
             # It makes up a finish reason for a stream that has none: one that was cut off.
             if not (upstream.received_finish_reason or upstream.intermittent_finish_reason):
-                raise ModelError("truncated", f"the answer of '{self._route.model}' was cut off")
+                raise ModelError(
+                    "truncated", f"the answer of '{self._deployment.model}' was cut off"
+                )
         finally:
             await upstream.aclose()
 
-    async def _in_time(self, deadline: float, step: Awaitable[T], started: bool = False) -> T:
-        """The step's result before the deadline. Raises ModelError for whatever else happens."""
-        model = self._route.model
+    async def _told(self, step: Awaitable[T], started: bool = False) -> T:
+        """The step's result. Raises ModelError for whatever else happens."""
+        model = self._deployment.model
         try:
-            async with asyncio.timeout_at(deadline):
-                return await step
+            return await step
         except ModelError:
             raise
         except MissingReferenceError as missing:
             raise ModelError("auth", f"the model '{model}' can't be reached: {missing}") from None
-        except TimeoutError:
-            raise ModelError(
-                "timeout", f"'{model}' did not answer within {self._route.timeout:g} s"
-            ) from None
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' clients do
             # Not chained: the provider's text, which may quote a key, ends here.
             status = getattr(error, "status_code", None)
@@ -119,24 +116,25 @@ class LiteLLMModel:
             raise self._fault(error, started=started) from None
 
     def _fault(self, error: Exception, *, started: bool) -> ModelError:
-        missing = () if self._route.api_key or started else self._missing_variables()
-        return model_error(error, self._route.model, started=started, missing=missing)
+        missing = () if self._deployment.api_key or started else self._missing_variables()
+        return model_error(error, self._deployment.model, started=started, missing=missing)
 
     def _missing_variables(self) -> tuple[str, ...]:
         """The environment variables that litellm would have read this route's key from."""
-        found = self._litellm.validate_environment(model=self._route.model)
+        found = self._litellm.validate_environment(model=self._deployment.model)
         return tuple(name for name in found["missing_keys"] if "KEY" in name or "TOKEN" in name)
 
     async def _arguments(self, request: ModelRequest) -> dict[str, Any]:
-        settings = {**self._route.settings, **request.settings}
-        arguments: dict[str, Any] = {k: v for k, v in settings.items() if k not in _NOT_SETTINGS}
+        given = request.settings.items()
+        arguments: dict[str, Any] = {k: v for k, v in given if k not in _NOT_SETTINGS}
         arguments |= await self._address()
         arguments |= {
-            "model": self._route.model,
+            "model": self._deployment.model,
             "messages": [_message(message) for message in request.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
-            "timeout": self._route.timeout,
+            # Deadlines are kept above; this one only stops a call that nobody waits for any more.
+            "timeout": _ABANDONED,
             # A setting that the provider doesn't know is left out, so that routes share settings.
             "drop_params": True,
             # Retries are decided above, where the deadline and what was already sent are known.
@@ -145,15 +143,15 @@ class LiteLLMModel:
         }
         if request.tools:
             arguments["tools"] = [_tool(tool) for tool in request.tools]
-            arguments["tool_choice"] = request.tool_choice
+            arguments["tool_choice"] = _choice(request.tool_choice)
         return arguments
 
     async def _address(self) -> dict[str, str]:
         """`api_base` and `api_key`, where the route or the Databricks workspace gives them."""
-        route = self._route
-        given = {"api_base": route.api_base, "api_key": route.api_key}
+        own = self._deployment
+        given = {"api_base": own.api_base, "api_key": own.api_key}
         address = {k: resolved(text, self._lookup) for k, text in given.items() if text is not None}
-        if route.provider == "databricks" and not address:
+        if own.provider == "databricks" and not address:
             return self._own_address() or await self._workspace_address()
         return address
 
@@ -169,6 +167,12 @@ class LiteLLMModel:
         headers = await self._workspace.headers()
         token = headers.get("Authorization", "").removeprefix("Bearer ")
         return {"api_base": f"{self._workspace.url}/serving-endpoints", "api_key": token}
+
+
+def _choice(choice: ToolChoice) -> JsonValue:
+    if isinstance(choice, str):
+        return choice
+    return {"type": "function", "function": {"name": choice.name}}
 
 
 def _message(message: Message) -> dict[str, Any]:

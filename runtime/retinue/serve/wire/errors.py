@@ -49,6 +49,7 @@ class ErrorAnswer:
 # kind → (status, type, code, whether a client may try again)
 _MODEL_FAULTS: Mapping[ModelFault, tuple[int, str, str, bool]] = {
     "auth": (502, _SERVER, "model_access_denied", False),
+    "bad_output": (502, _SERVER, "output_not_valid", False),
     "bad_request": (400, _INVALID, "model_refused_request", False),
     "content_filter": (400, _INVALID, "content_filter", False),
     "context_window": (400, _INVALID, "context_length_exceeded", False),

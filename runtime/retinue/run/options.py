@@ -1,0 +1,22 @@
+"""What a caller asks of one run, beside the conversation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from retinue.agent import JsonValue
+from retinue.run.ports import OutputFormat, Tool, ToolChoice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """`settings` are OpenAI request parameters and go over the route's own, within its bounds.
+
+    `tools` are the caller's own: the model is told of them beside the agent's, and a call of one
+    ends the run, for the caller to answer. `tool_choice` is about them alone. With `output` the
+    answer has to be JSON of that form.
+    """
+
+    settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    output: OutputFormat | None = None

@@ -1,0 +1,196 @@
+"""The turns of a run so far → whether it goes on, with what, and how it ended."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import count
+
+from retinue.agent import JsonValue, Limits
+from retinue.errors import ModelError
+from retinue.run.events import (
+    Event,
+    FinishReason,
+    ReasoningDelta,
+    RunFinished,
+    StopCause,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
+from retinue.run.messages import Message, ToolCall
+from retinue.run.options import RunOptions
+from retinue.run.output import OutputCheck
+from retinue.run.ports import Tool, ToolChoice
+from retinue.run.turn import Turn
+
+_LONGEST = ("max_completion_tokens", "max_tokens")
+
+
+class Progress:
+    """What a run has said and spent, and why it ends.
+
+    `messages` are the run's own; `aside` are a wrong answer and its correction, which only the
+    next turn sees. `own_calls` are the agent's own calls of the last turn.
+    """
+
+    def __init__(self, limits: Limits, options: RunOptions) -> None:
+        self.messages: list[Message] = []
+        self.aside: tuple[Message, ...] = ()
+        self.results: dict[str, ToolFinished] = {}
+        self.turns = 0
+        self.goes_on = True
+        self.own_calls: tuple[ToolCall, ...] = ()
+        self.check = OutputCheck(options.output) if options.output else None
+        self._limits = limits
+        self._options = options
+        self._callers = frozenset(tool.name for tool in options.tools)
+        self._callers_calls: tuple[ToolCall, ...] = ()
+        self._usage = Usage()
+        self._tool_calls = 0
+        self._reason: FinishReason = "stop"
+        self._cause: StopCause | None = None
+        self._repaired = False
+
+    @property
+    def callers_tools(self) -> tuple[Tool, ...]:
+        """The caller's tools, which it may want told of and not called."""
+        return () if self._options.tool_choice == "none" else self._options.tools
+
+    @property
+    def tool_choice(self) -> ToolChoice:
+        """The caller's choice, until it is met: required for ever, a run would never answer."""
+        chosen = self._options.tool_choice
+        return "auto" if self.turns or chosen == "none" or not self._options.tools else chosen
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """The caller's settings, with no more tokens for an answer than the run has left."""
+        given = self._options.settings
+        if self._limits.max_tokens is None:
+            return given
+        left = self._limits.max_tokens - self._usage.total_tokens
+        named = next((name for name in _LONGEST if name in given), "max_tokens")
+        asked = given.get(named)
+        most = min(asked, left) if isinstance(asked, int) else left
+        return {**given, named: most}
+
+    def add_answer(self, turn: Turn) -> Iterator[Event]:
+        """Record a turn; what is to be shown of a text that was held back."""
+        finish = turn.finish
+        if finish is None:
+            raise ModelError("truncated", "the model's answer ended without a finish reason")
+        self.turns += 1
+        self.own_calls, self.aside = (), ()
+        self._usage += finish.usage
+        # A call beside `length` or `content_filter` may have been cut short: it must not run.
+        complete = finish.reason in ("tool_calls", "stop")
+        calls = self._with_unique_ids(turn.calls) if complete else ()
+        if calls:
+            if self.check and turn.text:
+                yield ReasoningDelta(turn.text)
+            self._add_calls(turn, calls)
+        else:
+            yield from self._add_text(turn, finish.reason)
+
+    def _add_calls(self, turn: Turn, calls: tuple[ToolCall, ...]) -> None:
+        own = tuple(call for call in calls if call.name not in self._callers)
+        over = self._limit_met(len(own)) if own else None
+        if over:
+            self.messages.append(turn.message())
+            return self.stop("length", over)
+        self._tool_calls += len(own)
+        self.own_calls = own
+        self._callers_calls = tuple(call for call in calls if call.name in self._callers)
+        self.messages.append(turn.message(calls))
+        if self._callers_calls:
+            return self.stop("tool_calls", None)
+        if self.turns >= self._limits.max_turns:
+            self.stop("length", "max_turns")
+        return None
+
+    def _add_text(self, turn: Turn, reason: FinishReason) -> Iterator[Event]:
+        text = turn.text
+        if self.check and reason in ("stop", "tool_calls"):
+            checked = self.check.check(text)
+            text = checked.text
+            if checked.problem:
+                self._repair(turn, checked.problem, self.check)
+                return
+        if self.check and text:
+            yield TextDelta(text)
+        self.messages.append(replace(turn.message(), content=text))
+        self.stop("stop" if reason == "tool_calls" else reason, self._cut_by(reason))
+
+    def _repair(self, turn: Turn, problem: str, check: OutputCheck) -> None:
+        """Let the model answer once more. Raises ModelError when it has had its chance."""
+        if self._repaired or self.turns >= self._limits.max_turns or self._limit_met(0):
+            raise ModelError(
+                "bad_output", f"the model's answer is not of the form asked for: {problem}"
+            )
+        self._repaired = True
+        self.aside = (turn.message(), Message("user", check.repair(problem)))
+
+    def _cut_by(self, reason: FinishReason) -> StopCause | None:
+        """Whether an answer was cut by what the run had left, not by its own limit."""
+        most = self._limits.max_tokens
+        spent = most is not None and self._usage.total_tokens >= most
+        return "max_tokens" if reason == "length" and spent else None
+
+    def stop(self, reason: FinishReason, cause: StopCause | None) -> None:
+        """The run ends, once the calls under way are answered."""
+        self.goes_on = False
+        self._reason, self._cause = reason, cause
+
+    def _limit_met(self, more: int) -> StopCause | None:
+        limits, usage = self._limits, self._usage
+        if self._tool_calls + more > limits.max_tool_calls:
+            return "max_tool_calls"
+        if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
+            return "max_tokens"
+        if limits.max_cost_usd is not None and (usage.cost_usd or 0.0) >= limits.max_cost_usd:
+            return "max_cost_usd"
+        return None
+
+    def _with_unique_ids(self, calls: list[ToolCall]) -> tuple[ToolCall, ...]:
+        """Models repeat and forget ids; an answer that goes to the wrong call would be a lie."""
+        seen = set(self.results)
+        unique: list[ToolCall] = []
+        for call in calls:
+            taken = not call.id or call.id in seen
+            fresh = replace(call, id=_new_id(seen)) if taken else call
+            seen.add(fresh.id)
+            unique.append(fresh)
+        return tuple(unique)
+
+    def note(self, event: ToolStarted | ToolFinished) -> None:
+        """Keep a result."""
+        if isinstance(event, ToolFinished):
+            self.results[event.call.id] = event
+
+    def add_results(self) -> bool:
+        """Record the results, in the order of the calls; whether all of them are there."""
+        there = [self.results[call.id] for call in self.own_calls if call.id in self.results]
+        self.messages += [
+            Message("tool", done.result.text, tool_call_id=done.call.id, name=done.call.name)
+            for done in there
+        ]
+        return len(there) == len(self.own_calls)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the caller has some text, beside which an end for want of time makes sense."""
+        return self.check is None and any(m.content for m in self.messages if m.role == "assistant")
+
+    def finished(self) -> RunFinished:
+        """The run's last event."""
+        return RunFinished(
+            self._reason,
+            self._usage,
+            self.turns,
+            tuple(self.messages),
+            self._cause,
+            self._callers_calls,
+        )
+
+
+def _new_id(taken: set[str]) -> str:
+    return next(name for n in count(len(taken) + 1) if (name := f"call_{n}") not in taken)

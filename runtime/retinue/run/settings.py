@@ -1,0 +1,41 @@
+"""A route's settings and a caller's → those of a call."""
+
+from collections.abc import Mapping
+
+from retinue.agent import Bound, JsonValue
+from retinue.errors import RequestError
+
+_LONGEST = ("max_tokens", "max_completion_tokens")
+
+
+def over(own: Mapping[str, JsonValue], given: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """`own` with `given` over them; of two names for one limit, one stays."""
+    if not given:
+        return own
+    kept = own
+    if any(name in given for name in _LONGEST):
+        kept = {name: value for name, value in own.items() if name not in _LONGEST}
+    return {**kept, **given}
+
+
+def check_bounds(bounds: Mapping[str, Bound], given: Mapping[str, JsonValue]) -> None:
+    """Raises RequestError for the first setting that the route doesn't allow."""
+    if not bounds:
+        return
+    for name, value in given.items():
+        bound = bounds.get("max_tokens" if name in _LONGEST else name)
+        rule = _broken(bound, value) if bound else None
+        if rule:
+            raise RequestError(f"'{name}' {rule} for this agent", param=name)
+
+
+def _broken(bound: Bound, value: JsonValue) -> str | None:
+    if bound.values and value not in bound.values:
+        return f"must be one of {', '.join(map(str, bound.values))}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if bound.min is not None and value < bound.min:
+        return f"must be at least {bound.min:g}"
+    if bound.max is not None and value > bound.max:
+        return f"must be at most {bound.max:g}"
+    return None

@@ -1,0 +1,55 @@
+"""The events of one model call → those to show, and the answer they make."""
+
+from retinue.run.events import (
+    Event,
+    ModelEvent,
+    ModelFinished,
+    ModelRetried,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+)
+from retinue.run.messages import Message, Thought, ToolCall
+from retinue.run.output import OutputCheck
+
+
+class Turn:
+    """One model call's output, as it comes in.
+
+    With a `check` of the answer's form its text is held back until the form is known to be right.
+    """
+
+    __slots__ = ("_check", "_text", "calls", "finish", "thoughts")
+
+    def __init__(self, check: OutputCheck | None = None) -> None:
+        self.calls: list[ToolCall] = []
+        self.thoughts: list[Thought] = []
+        self.finish: ModelFinished | None = None
+        self._check = check
+        self._text: list[str] = []
+
+    def take(self, event: ModelEvent) -> Event | None:
+        """The event, if it is to be shown now."""
+        if isinstance(event, TextDelta):
+            self._text.append(event.text)
+            return event if self._check is None else None
+        if isinstance(event, ToolCall):
+            self.calls.append(event)
+            return None
+        if isinstance(event, Thought):
+            self.thoughts.append(event)
+            return None
+        if isinstance(event, ModelFinished):
+            self.finish = event
+        elif not isinstance(event, ReasoningDelta | RefusalDelta | ModelRetried):
+            return None
+        return event
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    def message(self, calls: tuple[ToolCall, ...] = ()) -> Message:
+        """The answer as a message; thoughts go back to the provider with the tools' results."""
+        thoughts = tuple(self.thoughts) if calls else ()
+        return Message("assistant", self.text, tool_calls=calls, thoughts=thoughts)
