@@ -17,8 +17,9 @@ from retinue.run.events import (
     Usage,
 )
 from retinue.run.loop import run
-from retinue.run.messages import Message, ToolCall
+from retinue.run.messages import Message, Thought, ToolCall
 from retinue.run.options import RunOptions
+from retinue.run.ports import NamedTool, Tool
 from retinue.testing import FakeToolbox, ScriptedModel, calls, says
 
 ASK = (Message("system", "Be brief."), Message("user", "hello"))
@@ -214,3 +215,110 @@ async def test_closing_the_run_stops_the_model_and_the_tools():
 async def test_a_model_that_raises_timeout_error_itself_is_not_taken_for_the_deadline():
     with pytest.raises(TimeoutError):
         await events_of(ScriptedModel([TimeoutError()]))
+
+
+LOOKUP = Tool("lookup", "The caller's own.", {"type": "object"})
+
+
+async def with_callers_tools(model, toolbox=None, **options):
+    options = RunOptions(tools=(LOOKUP,), **options)
+    box = toolbox or FakeToolbox()
+    stream = run(ASK, model=model, toolbox=box, limits=Limits(), options=options)
+    return [event async for event in stream]
+
+
+async def test_a_call_of_a_callers_tool_ends_the_run():
+    model = ScriptedModel(calls(("lookup", {"id": 7})))
+    end = finished(await with_callers_tools(model))
+    assert (end.reason, end.cause) == ("tool_calls", None)
+    assert [(call.name, call.arguments) for call in end.calls] == [("lookup", '{"id": 7}')]
+    assert end.messages[-1].tool_calls == end.calls
+    assert [tool.name for tool in model.requests[0].tools] == ["lookup"]
+
+
+async def test_the_agents_own_calls_beside_it_are_run_first():
+    def own():
+        return "mine"
+
+    model = ScriptedModel(calls(("lookup", {}), ("own", {})))
+    events = await with_callers_tools(model, FakeToolbox([own]))
+    assert [e.call.name for e in events if isinstance(e, ToolStarted)] == ["own"]
+    end = finished(events)
+    assert [call.name for call in end.calls] == ["lookup"]
+    assert [m.role for m in end.messages] == ["assistant", "tool"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "first", "second"),
+    [
+        ("auto", "auto", "auto"),
+        ("required", "required", "auto"),
+        (NamedTool("lookup"), NamedTool("lookup"), "auto"),
+    ],
+)
+async def test_a_choice_of_tools_holds_for_the_first_turn(choice, first, second):
+    def own():
+        return "mine"
+
+    model = ScriptedModel(calls(("own", {})), says("done"))
+    await with_callers_tools(model, FakeToolbox([own]), tool_choice=choice)
+    assert [request.tool_choice for request in model.requests] == [first, second]
+
+
+async def test_the_choice_of_none_hides_the_callers_tools_and_not_the_agents():
+    def own():
+        return "mine"
+
+    model = ScriptedModel(says("done"))
+    await with_callers_tools(model, FakeToolbox([own]), tool_choice="none")
+    assert [tool.name for tool in model.requests[0].tools] == ["own"]
+    assert model.requests[0].tool_choice == "auto"
+
+
+async def test_what_a_run_may_cost():
+    def own():
+        return "mine"
+
+    usage = Usage(10, 5, cost_usd=0.4)
+    model = ScriptedModel(calls(("own", {}), usage=usage))
+    events = await events_of(model, FakeToolbox([own]), Limits(max_cost_usd=1.0))
+    assert finished(events).cause == "max_cost_usd"
+    assert finished(events).reason == "length"
+    assert finished(events).usage.cost_usd == pytest.approx(1.2)
+    assert len(model.requests) == 3
+
+
+async def test_an_answer_gets_no_more_tokens_than_the_run_has_left():
+    def own():
+        return "mine"
+
+    model = ScriptedModel(
+        calls(("own", {}), usage=Usage(60, 10)),
+        says("cut", usage=Usage(20, 10), reason="length"),
+    )
+    limits = Limits(max_tokens=100)
+    events = await events_of(model, FakeToolbox([own]), limits, {"max_completion_tokens": 80})
+    asked = [request.settings["max_completion_tokens"] for request in model.requests]
+    assert asked == [80, 30]
+    assert (finished(events).reason, finished(events).cause) == ("length", "max_tokens")
+
+
+async def test_the_deadline_leaves_an_answer_that_only_waits_for_tools():
+    async def hang():
+        await asyncio.sleep(30)
+
+    model = ScriptedModel([TextDelta("Let me look."), *calls(("hang", {}))])
+    events = await events_of(model, FakeToolbox([hang]), Limits(timeout=0.1))
+    assert (finished(events).reason, finished(events).cause) == ("length", "timeout")
+
+
+async def test_thoughts_go_back_with_the_results_and_are_not_shown():
+    def own():
+        return "mine"
+
+    thought = Thought("hm", signature="s")
+    model = ScriptedModel([thought, *calls(("own", {}))], [thought, *says("done")])
+    events = await events_of(model, FakeToolbox([own]))
+    assert model.requests[1].messages[2].thoughts == (thought,)
+    assert thought not in events
+    assert finished(events).messages[-1].thoughts == ()

@@ -75,7 +75,7 @@ class Attempts:
 
     def first_moment(self) -> float:
         """When the attempt that starts now must have given its first output."""
-        wait = self.route.timeout.first_token or self.route.timeout.idle
+        wait = self.route.timeout.first_token
         return self._end if wait is None else min(self._end, self.now + wait)
 
     def next_moment(self) -> float:
@@ -91,7 +91,7 @@ class Attempts:
         elif started:
             words = f"paused for more than {limits.idle:g} s"
         else:
-            words = f"gave no output within {limits.first_token or limits.idle:g} s"
+            words = f"gave no output within {limits.first_token:g} s"
         return ModelError("timeout", f"'{model}' {words}")
 
     def after(self, error: ModelError) -> ModelRetried:
