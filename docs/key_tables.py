@@ -104,7 +104,8 @@ def _type(schema: Schema) -> str:
     bounds = [said for kind in kinds for said in _bounds(kind)]
     unique = dict.fromkeys(named)
     if "duration" in unique:
-        unique, bounds = {"duration": None}, []
+        others = [kind for kind in unique if kind.startswith("[")]
+        unique, bounds = dict.fromkeys(["duration", *others]), []
     return ", ".join([" or ".join(unique), *dict.fromkeys(bounds)])
 
 

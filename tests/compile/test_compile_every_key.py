@@ -9,19 +9,24 @@ from test_compile_projects import compiled as compiled_folder
 from retinue.agent import (
     Agent,
     AppResource,
+    Bound,
     Compaction,
     Databricks,
     DatabricksApp,
+    Deployment,
     Guardrail,
     Guardrails,
     Permission,
+    Price,
     Ref,
     Serving,
     SubAgent,
     Template,
+    Timeouts,
 )
-from retinue.compile import compile_agents
+from retinue.compile import CompileContext, compile_agents
 from retinue.errors import NotSupportedError
+from retinue.project import Project
 from retinue.run.runtime import Runtime
 
 
@@ -39,6 +44,53 @@ def test_a_model_with_fallbacks(agents: dict[str, Agent]) -> None:
     assert spare.deployments[0].api_key == Template((Ref("secret", "a/b"),))
     assert (other.model, other.deployments[0].api_key) == ("anthropic/claude-sonnet-4-5", None)
     assert dict(other.settings) == {"temperature": 0.2}
+
+
+def test_a_model_in_several_places(tmp_path: Path) -> None:
+    route = good("model-deployments", tmp_path).model
+    azure, bedrock, openai = route.deployments
+    assert (azure.model, azure.weight) == ("azure/gpt-5.4", 3)
+    assert azure.api_key == Template((Ref("secret", "llm/azure"),))
+    assert bedrock.region == Template((Ref("env", "AWS_REGION", "eu-central-1"),))
+    assert openai == Deployment(model="openai/gpt-5.4")
+    assert route.timeout == Timeouts(total=120, first_token=20, idle=30)
+    assert dict(route.settings) == {
+        "thinking": {"type": "enabled", "budget_tokens": 4096}, "service_tier": "flex", "top_k": 40,
+    }  # fmt: skip
+    assert dict(route.bounds) == {
+        "temperature": Bound(min=0, max=1),
+        "max_tokens": Bound(max=8192),
+        "reasoning_effort": Bound(values=("low", "medium")),
+    }
+    (spare,) = route.fallbacks
+    assert "top_k" not in spare.settings
+    assert spare.timeout == route.timeout
+
+
+def test_how_a_model_is_reached(tmp_path: Path) -> None:
+    (there,) = good("model-price", tmp_path).model.deployments
+    assert there.headers == (
+        ("X-Team", "analytics"),
+        ("X-Key", Template((Ref("secret", "llm/team"),))),
+    )
+    assert there.price == Price(input=3, output=15, cached_input=0.3, cache_write=3.75)
+    assert there.adapter == "litellm"
+
+
+def test_a_route_has_the_name_that_retinue_yaml_gives_it(agents: dict[str, Agent]) -> None:
+    route = agents["sales-analyst"].model
+    assert (route.name, [spare.name for spare in route.fallbacks]) == (
+        "analyst", ["spare", "anthropic/claude-sonnet-4-5"],
+    )  # fmt: skip
+
+
+def good(name: str, folder: Path) -> Agent:
+    """The agent of one of the files that compile."""
+    (folder / "agents").mkdir()
+    source = Path(__file__).parent / "good" / f"{name}.yaml"
+    (folder / "agents" / "good.yaml").write_text(source.read_text())
+    (agent,) = compile_agents(Project.at(folder), context=CompileContext()).checked()
+    return agent
 
 
 def test_servers_of_every_databricks_kind(agents: dict[str, Agent]) -> None:

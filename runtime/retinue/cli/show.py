@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from retinue.agent import Agent, Databricks, Http, Stdio, ToolServer
+from retinue.agent import Agent, Databricks, Http, Route, Stdio, ToolServer
 from retinue.cli.options import (
     AgentArgument,
     Output,
@@ -87,7 +87,7 @@ async def _view(agent: Agent, online: bool) -> dict[str, Any]:
             "description": agent.description,
             "digest": agent.digest,
             "sources": [source.path for source in agent.sources],
-            "model": {"id": agent.model.model, "settings": dict(agent.model.settings)},
+            "model": _route(agent.model),
             "limits": asdict(agent.limits),
             "unsupported": [key.key for key in agent.unsupported],
             "skills": [skill.name for skill in agent.skills],
@@ -99,6 +99,32 @@ async def _view(agent: Agent, online: bool) -> dict[str, Any]:
             "tools": [asdict(tool) for tool in runtime.tools(agent.name)],
             "prompt": runtime.system_prompt(agent.name, sample_caller(agent)),
         }
+
+
+def _route(route: Route) -> dict[str, Any]:
+    """The route as JSON has it; references as they are written, for they may be secrets."""
+    return {
+        "id": route.model,
+        "name": route.name,
+        "settings": dict(route.settings),
+        "deployments": [
+            {"model": d.model, "weight": d.weight, "api_base": d.api_base and str(d.api_base)}
+            for d in route.deployments
+        ],
+        "fallbacks": [spare.name for spare in route.fallbacks],
+        "timeout": asdict(route.timeout),
+        "retries": route.retries,
+    }
+
+
+def _models(route: dict[str, Any]) -> str:
+    """One line: where it is reached, its settings, and what is asked when it fails."""
+    places = ", ".join(
+        d["model"] if len(route["deployments"]) == 1 else f"{d['model']} x{d['weight']}"
+        for d in route["deployments"]
+    )
+    settings = "".join(f" {key}={value}" for key, value in route["settings"].items())
+    return places + settings + "".join(f", else {name}" for name in route["fallbacks"])
 
 
 def _reached_by(server: ToolServer) -> str:
@@ -114,7 +140,6 @@ def _reached_by(server: ToolServer) -> str:
 
 
 def _print(view: dict[str, Any]) -> None:
-    settings = "".join(f" {key}={value}" for key, value in view["model"]["settings"].items())
     limits = " ".join(
         f"{key}={value}" for key, value in view["limits"].items() if value is not None
     )
@@ -122,7 +147,7 @@ def _print(view: dict[str, Any]) -> None:
         ("agent", f"{view['name']}  {view['description']}".strip()),
         ("digest", view["digest"]),
         ("files", ", ".join(view["sources"])),
-        ("model", view["model"]["id"] + settings),
+        ("model", _models(view["model"])),
         ("limits", limits),
         ("skills", ", ".join(view["skills"]) or "none"),
     ]

@@ -18,9 +18,12 @@ _SHORT: Mapping[Path, str] = {
     ("description",): "text",
 }
 _TEXT: Mapping[str, tuple[str, ...]] = {"text": ("file",), "file": ("text",)}
+_OF_ONE_PLACE = (
+    "deployments", "api_base", "api_key", "region", "headers", "adapter", "auth", "price",
+)  # fmt: skip
 # What goes when the key is given anew: of a server also how the other transports were described.
 _BELONGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "model": {"name": ("api_base", "api_key")},
+    "model": {"name": _OF_ONE_PLACE, "deployments": ("name", *_OF_ONE_PLACE)},
     "instructions": _TEXT,
     "description": _TEXT,
 }
@@ -90,5 +93,5 @@ def _differs(lower: Node, upper: Node, key: str) -> bool:
     """
     below, above = lower.child(key), upper.child(key)
     if below is None or above is None:
-        return key != "name"
+        return key != "name" or "deployments" in lower.entries
     return below.plain() != above.plain()

@@ -29,14 +29,20 @@ class Named:
             changes["mcp_servers"] = self._servers(servers, report)
         return root.changed({(key,): node for key, node in changes.items()})
 
+    def route_name(self, root: Node) -> str:
+        """The model of retinue.yaml that the agent's tree names; empty for none."""
+        node = root.child("model")
+        name = _name_of(node) if node else None
+        return str(name.value) if name and name.value in self.models else ""
+
     def model(self, node: Node, report: Report) -> Node:
         """The route that a model's name stands for, with the agent's own keys over it."""
-        name = node if isinstance(node.value, str) else node.child("name")
-        if name is None or not isinstance(name.value, str):
+        name = _name_of(node)
+        if name is None:
             return node
-        route = self.models.get(name.value)
+        route = self.models.get(str(name.value))
         if route is None:
-            check_id(name.value, name.place, list(self.models), report)
+            check_id(str(name.value), name.place, list(self.models), report)
             return node
         own = Node({}, node.place) if node is name else _without_name(node)
         return over(route, own, ("model",))
@@ -80,6 +86,11 @@ def check_id(name: str, place: Location, models: Sequence[str], report: Report) 
     else:
         hint = "write provider/model for a LiteLLM id, or name one of retinue.yaml's models"
         report.warning(place, message, "unknown-model", hint)
+
+
+def _name_of(model: Node) -> Node | None:
+    name = model if isinstance(model.value, str) else model.child("name")
+    return name if name and isinstance(name.value, str) else None
 
 
 def _without_name(node: Node) -> Node:

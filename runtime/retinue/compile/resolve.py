@@ -246,7 +246,8 @@ class _Compiler:
             file.path, documents, root, shared.variables, self._reader, report, self._prompts
         )
         prompt = stage.compile(spec.instructions)
-        route = compile_route(spec.model, root, report, routes=shared.routes)
+        chosen = shared.named.route_name(layer.root)
+        route = compile_route(spec.model, root, report, routes=shared.routes, name=chosen)
         if self._context.deploying:
             refuse_offline(route, root, report)
         description, described_in = compile_description(

@@ -1,26 +1,21 @@
 """`model` and `limits` of a spec → Route and Limits."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from retinue.agent import Deployment, JsonValue, Limits, Route, Template, Text, Timeouts
-from retinue.compile.interpolate import Pending
-from retinue.compile.model_spec import ModelSpec, SettingsSpec
+from retinue.agent import Bound, Deployment, JsonValue, Limits, Route, Timeouts
+from retinue.compile.deployments import compile_deployments
+from retinue.compile.model_spec import BoundsSpec, ModelSpec, RangeSpec, SettingsSpec
 from retinue.compile.named import check_id
-from retinue.compile.report import Report, holds_secret
+from retinue.compile.report import Report
 from retinue.compile.spec import LimitsSpec
 from retinue.compile.tree import Node, Path
 
 _NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 _OURS = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n"})
 
-_CREDENTIALS = re.compile(r"(?i)(?:bearer|basic)\s+\S{8,}")
-_LINE_BREAK = re.compile(r"[\r\n]")
-_NUL = re.compile("\0")
 _ONLINE = "name the model that the target has, such as databricks/<endpoint>"
-_CLEAR = "write ${secret.scope/key} or ${env.NAME}, and revoke the secret if it was shared"
 
 
 def compile_route(
@@ -28,40 +23,61 @@ def compile_route(
     root: Node,
     report: Report,
     path: Path = ("model",),
+    *,
     routes: Mapping[str, Route] = _NO_ROUTES,
+    name: str = "",
 ) -> Route:
     """The route at `path` of a tree. Mistakes that no single field shows go to `report`.
 
     A fallback is one of `routes`, or a LiteLLM id, which gets this route's settings, but not its
-    address and key.
+    address and key. `name` is the route's own in retinue.yaml.
     """
     settings = _settings(spec.settings, root, (*path, "settings"), report)
-    for index, name in enumerate(spec.fallbacks):
-        if name not in routes:
-            check_id(name, root.at((*path, "fallbacks", index)), list(routes), report)
+    for index, fallback in enumerate(spec.fallbacks):
+        if fallback not in routes:
+            check_id(fallback, root.at((*path, "fallbacks", index)), list(routes), report)
+    deployments = compile_deployments(spec, root, report, path)
     known = {key: value for key, value in settings.items() if key not in spec.settings.extra}
-    deployment = Deployment(
-        model=spec.name,
-        api_base=reference(spec.api_base, root, (*path, "api_base"), report, url=True),
-        api_key=reference(spec.api_key, root, (*path, "api_key"), report, line=True),
+    route = Route(
+        deployments=deployments,
+        name=name or deployments[0].model,
+        settings=MappingProxyType(known),
+        timeout=_timeouts(spec),
+        prompt_caching=spec.settings.prompt_caching or False,
     )
-    timeout = Timeouts(total=spec.timeout)
 
-    def other(name: str) -> Route:
-        own = (Deployment(model=name),)
-        return Route(deployments=own, settings=MappingProxyType(known), timeout=timeout)
+    def other(model: str) -> Route:
+        return replace(route, name=model, deployments=(Deployment(model=model),))
 
-    return Route(
-        deployments=(deployment,),
+    return replace(
+        route,
         settings=MappingProxyType(settings),
-        timeout=timeout,
+        bounds=_bounds(spec.bounds, root, (*path, "bounds"), report),
         fallbacks=tuple(
-            replace(routes.get(name) or other(name), fallbacks=()) for name in spec.fallbacks
+            replace(routes.get(one) or other(one), fallbacks=()) for one in spec.fallbacks
         ),
         fallback_on=tuple(dict.fromkeys(spec.fallback_on)),
         retries=spec.retries,
-        prompt_caching=spec.settings.prompt_caching or False,
     )
+
+
+def _timeouts(spec: ModelSpec) -> Timeouts:
+    given = spec.timeout
+    return Timeouts(total=given.total, first_token=given.first_token, idle=given.idle)
+
+
+def _bounds(spec: BoundsSpec, root: Node, path: Path, report: Report) -> Mapping[str, Bound]:
+    found: dict[str, Bound] = {}
+    for name in type(spec).model_fields:
+        given = getattr(spec, name)
+        if isinstance(given, RangeSpec):
+            if given.min is not None and given.max is not None and given.max < given.min:
+                message = f"max is {given.max:g}, and min {given.min:g}"
+                report.error(root.at((*path, name)), message, "out-of-range", "swap them")
+            found[name] = Bound(min=given.min, max=given.max)
+        elif given:
+            found[name] = Bound(values=tuple(given))
+    return MappingProxyType(found)
 
 
 def refuse_offline(route: Route, root: Node, report: Report) -> None:
@@ -85,7 +101,13 @@ def compile_limits(spec: LimitsSpec) -> Limits:
 
 
 def _settings(spec: SettingsSpec, root: Node, path: Path, report: Report) -> dict[str, JsonValue]:
-    known = spec.model_dump(exclude_none=True, exclude={"extra", "prompt_caching"})
+    known = spec.model_dump(exclude_none=True, exclude={"extra", "prompt_caching", "thinking"})
+    if spec.thinking:
+        if spec.reasoning_effort:
+            place = root.key((*path, "thinking"))
+            message = "'thinking' and 'reasoning_effort' exclude each other"
+            report.error(place, message, "conflicting-keys", "keep the one that the model knows")
+        known["thinking"] = {"type": "enabled", "budget_tokens": spec.thinking.budget_tokens}
     path = (*path, "extra")
     for key in spec.extra:
         if key in _OURS:
@@ -95,39 +117,3 @@ def _settings(spec: SettingsSpec, root: Node, path: Path, report: Report) -> dic
             message = f"'{key}' is a setting of its own"
             report.error(root.key((*path, key)), message, "reserved-setting", "move it to settings")
     return {**known, **spec.extra}
-
-
-def reference(
-    value: Text | Pending | None,
-    root: Node,
-    path: Path,
-    report: Report,
-    *,
-    url: bool = False,
-    line: bool = False,
-) -> Text | None:
-    """A value that may hold references. A secret in the clear, a `url` that isn't one, and a line
-    break in what must be a `line` are errors.
-    """
-    if value is None or isinstance(value, Pending):
-        return None
-    if _is_clear(value):
-        message = "this looks like a secret in the clear"
-        report.error(root.at(path), message, "secret-in-clear", _CLEAR)
-    if _NUL.search(str(value)) or ((url or line) and _LINE_BREAK.search(str(value))):
-        message = "a line break or NUL character can't be used here"
-        report.error(root.at(path), message, "control-character")
-    if url and not _is_url(value):
-        report.error(root.at(path), "a URL starts with https:// or http://", "bad-url")
-    return value if isinstance(value, Template) else str(value)
-
-
-def _is_clear(value: Text) -> bool:
-    literals = [value] if isinstance(value, str) else [p for p in value.parts if isinstance(p, str)]
-    return any(holds_secret(text) or _CREDENTIALS.match(text) for text in literals)
-
-
-def _is_url(value: Text) -> bool:
-    """Whether it can be one: what a reference gives is known later."""
-    start = value if isinstance(value, str) else value.parts[0]
-    return not isinstance(start, str) or start.lower().startswith(("http://", "https://"))

@@ -13,7 +13,7 @@ _REFERENCE: Schema = {
     "description": "A reference such as ${env.NAME} or ${var.name}.",
 }
 _KEPT_IN_PLACE = ("description", "default", "examples")
-_OF_OBJECTS = ("description", "required")
+_OF_OBJECTS = ("description", "required", "anyOf")
 # Bounds of a field that also takes a reference: pydantic leaves them under its own names.
 _BOUNDS = {"ge": "minimum", "le": "maximum", "min_length": "minLength"}
 
@@ -55,7 +55,7 @@ def _document(title: str, root: Schema, defs: Schema) -> Schema:
 
 def _partial(schema: Schema) -> Schema:
     """An object that another file may complete."""
-    return {key: value for key, value in schema.items() if key != "required"}
+    return {key: value for key, value in schema.items() if key not in ("required", "anyOf")}
 
 
 def _renamed(schema: Any, name: str, other: str) -> Any:

@@ -9,8 +9,8 @@ from retinue.compile.interpolate import Pending
 from retinue.compile.mistakes import stands_for
 from retinue.compile.named import TRANSPORTS
 from retinue.compile.reader import Reader
+from retinue.compile.references import HEADER_NAME, reference
 from retinue.compile.report import Report, quoted
-from retinue.compile.route import reference
 from retinue.compile.server_spec import DatabricksSpec, OfflineSpec, ServerSpec
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
@@ -26,7 +26,6 @@ _SHAPES: Mapping[str, tuple[re.Pattern[str], str]] = {
     "app": (re.compile(r"[a-z0-9-]{2,30}"), "an app's name: a-z, 0-9 and hyphens"),
 }
 _ENV_NAME = re.compile(r"[^=\0]+")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
 _ONLY_WITH: Mapping[str, str] = {
     "args": "command",
     "env": "command",
@@ -127,7 +126,7 @@ class _Server:
             return Stdio(command=spec.command, args=tuple(args), env=env)
         if spec.url is not None:
             url = reference(spec.url, self.root, (*self._path, "url"), self.report, url=True)
-            headers = self._named(spec.headers, "headers", _HEADER_NAME)
+            headers = self._named(spec.headers, "headers", HEADER_NAME)
             return Http(url=url, headers=headers) if url else None
         return self._databricks()
 

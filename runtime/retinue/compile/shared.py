@@ -15,8 +15,9 @@ from retinue.compile.named import Named
 from retinue.compile.project_spec import ProjectSpec, agent_path
 from retinue.compile.prompt_variables import PromptVariables
 from retinue.compile.reader import Reader, ReadError
+from retinue.compile.references import reference
 from retinue.compile.report import Report, quoted
-from retinue.compile.route import compile_route, reference
+from retinue.compile.route import compile_route
 from retinue.compile.servers import compile_servers
 from retinue.compile.spec import holds_references, may_wait
 from retinue.compile.tree import Document, Entry, Node
@@ -118,11 +119,11 @@ class _File:
         """The models, first without fallbacks, which may be any of them."""
         unheard = self.report.sibling()
         bare = {
-            name: compile_route(model, root, unheard, ("models", name))
+            name: compile_route(model, root, unheard, ("models", name), name=name)
             for name, model in spec.models.items()
         }
         return {
-            name: compile_route(model, root, self.report, ("models", name), bare)
+            name: compile_route(model, root, self.report, ("models", name), routes=bare, name=name)
             for name, model in spec.models.items()
         }
 

@@ -29,8 +29,11 @@ from retinue.compile.server_spec import ServerSpec
 from retinue.compile.tree import Path
 
 REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
-    ("model", "api_base"),
-    ("model", "api_key"),
+    *(
+        (*model, *key)
+        for model in (("model",), ("model", "deployments", "*"))
+        for key in (("api_base",), ("api_key",), ("region",), ("headers", "*"))
+    ),
     ("mcp_servers", "*", "databricks", "*"),
     ("mcp_servers", "*", "url"),
     ("mcp_servers", "*", "headers", "*"),

@@ -1,0 +1,52 @@
+"""A value of a tree that may hold references → the text to keep, checked."""
+
+import re
+
+from retinue.agent import Template, Text
+from retinue.compile.interpolate import Pending
+from retinue.compile.report import Report, holds_secret
+from retinue.compile.tree import Node, Path
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A token of RFC 9110."""
+
+_CREDENTIALS = re.compile(r"(?i)(?:bearer|basic)\s+\S{8,}")
+_LINE_BREAK = re.compile(r"[\r\n]")
+_NUL = re.compile("\0")
+_CLEAR = "write ${secret.scope/key} or ${env.NAME}, and revoke the secret if it was shared"
+
+
+def reference(
+    value: Text | Pending | None,
+    root: Node,
+    path: Path,
+    report: Report,
+    *,
+    url: bool = False,
+    line: bool = False,
+) -> Text | None:
+    """A value that may hold references. A secret in the clear, a `url` that isn't one, and a line
+    break in what must be a `line` are errors.
+    """
+    if value is None or isinstance(value, Pending):
+        return None
+    if _is_clear(value):
+        message = "this looks like a secret in the clear"
+        report.error(root.at(path), message, "secret-in-clear", _CLEAR)
+    if _NUL.search(str(value)) or ((url or line) and _LINE_BREAK.search(str(value))):
+        message = "a line break or NUL character can't be used here"
+        report.error(root.at(path), message, "control-character")
+    if url and not _is_url(value):
+        report.error(root.at(path), "a URL starts with https:// or http://", "bad-url")
+    return value if isinstance(value, Template) else str(value)
+
+
+def _is_clear(value: Text) -> bool:
+    literals = [value] if isinstance(value, str) else [p for p in value.parts if isinstance(p, str)]
+    return any(holds_secret(text) or _CREDENTIALS.match(text) for text in literals)
+
+
+def _is_url(value: Text) -> bool:
+    """Whether it can be one: what a reference gives is known later."""
+    start = value if isinstance(value, str) else value.parts[0]
+    return not isinstance(start, str) or start.lower().startswith(("http://", "https://"))
