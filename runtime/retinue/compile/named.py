@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from retinue.compile.merge import names_as_map, over
 from retinue.compile.report import Report, quoted
-from retinue.compile.tree import Entry, Node
+from retinue.compile.tree import Entry, Node, Path
 from retinue.diagnostics import Location, did_you_mean
 
 TRANSPORTS = ("databricks", "url", "command")
@@ -14,10 +14,24 @@ TRANSPORTS = ("databricks", "url", "command")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What agents may take by name: trees in which everything is right."""
+    """What agents may take by name: trees in which everything is right, or None for what was
+    wrong as a whole, and is told already.
+    """
 
-    models: Mapping[str, Node]
-    servers: Mapping[str, Node]
+    models: Mapping[str, Node | None]
+    servers: Mapping[str, Node | None]
+
+    def taken(self, root: Node) -> list[Path]:
+        """Where in retinue.yaml stands what an agent's tree names."""
+        model, servers = root.child("model"), root.child("mcp_servers")
+        name = model and _name(model)
+        paths: list[Path] = [("models", name)] if name in self.models and name else []
+        entries = names_as_map(servers).entries if servers else {}
+        return paths + [
+            ("mcp_servers", name)
+            for name, entry in entries.items()
+            if name in self.servers and not _says_where(entry.node)
+        ]
 
     def applied(self, root: Node, report: Report) -> Node:
         """The agent's tree with names replaced; unknown names go to `report`."""
@@ -32,20 +46,20 @@ class Named:
     def route_name(self, root: Node) -> str:
         """The model of retinue.yaml that the agent's tree names; empty for none."""
         node = root.child("model")
-        name = _name_of(node) if node else None
-        return str(name.value) if name and name.value in self.models else ""
+        name = _name(node) if node else None
+        return name if name and name in self.models else ""
 
     def model(self, node: Node, report: Report) -> Node:
         """The route that a model's name stands for, with the agent's own keys over it."""
-        name = _name_of(node)
+        name = _name(node)
         if name is None:
             return node
-        route = self.models.get(str(name.value))
-        if route is None:
-            check_id(str(name.value), name.place, list(self.models), report)
+        if name not in self.models:
+            check_id(name, node.at(("name",)), list(self.models), report)
             return node
-        own = Node({}, node.place) if node is name else _without_name(node)
-        return over(route, own, ("model",))
+        route = self.models[name]
+        own = Node({}, node.place) if isinstance(node.value, str) else _without_name(node)
+        return over(route, own, ("model",)) if route else node
 
     def _servers(self, node: Node, report: Report) -> Node:
         listed = not isinstance(node.value, dict)
@@ -57,8 +71,11 @@ class Named:
             if _says_where(entry.node):
                 entries[name] = entry
             elif name in self.servers:
-                server = over(self.servers[name], entry.node, ("mcp_servers", name))
-                entries[name] = Entry(entry.key, server)
+                if server := self.servers[name]:
+                    whole = over(server, entry.node, ("mcp_servers", name))
+                    entries[name] = Entry(entry.key, whole)
+                else:
+                    absent.add(name)
             elif listed or self._is_near(name):
                 self._unknown_server(name, entry, report)
                 absent.add(name)
@@ -88,9 +105,10 @@ def check_id(name: str, place: Location, models: Sequence[str], report: Report) 
         report.warning(place, message, "unknown-model", hint)
 
 
-def _name_of(model: Node) -> Node | None:
+def _name(model: Node) -> str | None:
+    """The name that a model is given by, in short or as an object."""
     name = model if isinstance(model.value, str) else model.child("name")
-    return name if name and isinstance(name.value, str) else None
+    return name.value if name and isinstance(name.value, str) else None
 
 
 def _without_name(node: Node) -> Node:

@@ -1,5 +1,7 @@
 """What retinue.yaml may hold: its keys, and what a path in it is in an agent file."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -9,7 +11,9 @@ from retinue.compile.fields import ScalarDefault, Shorthand, Spec
 from retinue.compile.model_spec import MODEL_NAME, ModelSpec
 from retinue.compile.server_spec import ServerSpec
 from retinue.compile.spec import DefaultsSpec, VariableSpec
-from retinue.compile.tree import Path
+from retinue.compile.tree import Entry, Node, Path
+
+_STAND_INS: Mapping[str, object] = {"models": "-", "mcp_servers": {}, "variables": 0}
 
 
 def agent_path(path: Path) -> Path:
@@ -17,6 +21,21 @@ def agent_path(path: Path) -> Path:
     if path[:1] == ("defaults",):
         return path[1:]
     return ("model", *path[2:]) if path[:1] == ("models",) else path
+
+
+def parted(root: Node) -> tuple[Node, dict[Path, Node]]:
+    """The file's root with something right in place of all that agents take by name, and for each
+    of those a root that holds nothing else.
+    """
+    entries: dict[Path, Node] = {}
+    rest: dict[Path, Node | None] = {}
+    for key, stand_in in _STAND_INS.items():
+        for name, entry in root.find((key,)).entries.items() if key in root.entries else ():
+            owner = root.entries[key]
+            alone = Entry(owner.key, replace(owner.node, value={name: entry}))
+            entries[key, name] = replace(root, value={key: alone})
+            rest[key, name] = Node(stand_in, entry.node.place)
+    return root.changed(rest), entries
 
 
 class ProjectSpec(Spec):

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import PurePath
 
 from retinue import __version__
 from retinue.agent import Agent, Skill, SubAgent
@@ -30,7 +30,7 @@ from retinue.compile.skills import load_skill
 from retinue.compile.sources import Sources
 from retinue.compile.spec import AgentSpec, SkillSpec, is_agent_name
 from retinue.compile.sub_agents import Calls, check_names, circles
-from retinue.compile.tree import Document, Node
+from retinue.compile.tree import Document, Node, Path
 from retinue.compile.unsupported import agent_unsupported, warn
 from retinue.compile.variables import Variables, read_variables
 from retinue.diagnostics import CompileError, Diagnostic, Location, did_you_mean
@@ -126,6 +126,7 @@ class _Compiler:
         self._prompts: Checked = {}
         self._origins: dict[str, tuple[Origin, ...]] = {}
         self._calls: dict[str, Calls] = {}
+        self._taken: dict[Path, None] = {}
         self._named: dict[str, list[str]] | None = None
         self._found: dict[str, bool] = {}
         self._skills: dict[str, tuple[Skill, tuple[str, ...]] | None] = {}
@@ -154,8 +155,12 @@ class _Compiler:
         paths = self._paths() if names is None else self._chosen([*dict.fromkeys(names)])
         made = [self._made(self._file(path)) for path in paths]
         clashing = _clashes(made) | self._circling(made)
-        for one in made:
-            self._report.take(one.report)
+        # What none of the chosen agents takes from retinue.yaml isn't theirs to mend.
+        entries = self._shared.entries
+        told = [one.report for one in made]
+        told += [entries[path].report for path in (entries if names is None else self._taken)]
+        for report in told:
+            self._report.take(report)
         agents = (one.agent for one in made if one.name not in clashing)
         found = tuple(agent for agent in agents if agent)
         return Compilation(found, self._report.diagnostics(), self._origins)
@@ -202,7 +207,7 @@ class _Compiler:
     def _exists(self, name: str) -> bool:
         """Whether an agent has that name; all files are read only where a stem doesn't decide."""
         if name not in self._found:
-            likely = [path for path in self._paths() if Path(path).stem == name]
+            likely = [path for path in self._paths() if PurePath(path).stem == name]
             by_stem = any(self._file(path).name == name for path in likely)
             self._found[name] = by_stem or name in self._by_name()
         return self._found[name]
@@ -222,6 +227,7 @@ class _Compiler:
         if file.document is None:
             return None
         layer = self._layers.agent(file.document, file.report)
+        layer = self._with(self._shared.named.taken(layer.root), layer)
         root = self._shared.named.applied(layer.root, file.report)
         read = read_agent(root, file.report)
         if read is None:
@@ -229,13 +235,26 @@ class _Compiler:
         spec, root = read
         if self._context.origins:
             self._origins[spec.name or file.name] = _origins(root)
-        agent = self._compiled(spec, root, file, file.document, layer)
-        return None if layer.failed or file.report.failed else agent
+        fallbacks = (("models", name) for name in spec.model.fallbacks)
+        return self._compiled(spec, root, file, file.document, self._with(fallbacks, layer))
+
+    def _with(self, paths: Iterable[Path], layer: Layer) -> Layer:
+        """The layer with what an agent takes from retinue.yaml, as far as it stands there."""
+        taken = {path: self._shared.entries.get(path) for path in paths}
+        found = {path: entry for path, entry in taken.items() if entry}
+        self._taken.update(dict.fromkeys(found))
+        layers = [layer, *(entry.layer for entry in found.values())]
+        return replace(
+            layer,
+            used={name: value for one in layers for name, value in one.used.items()},
+            written={place: text for one in layers for place, text in one.written.items()},
+            failed=layer.failed or any(entry.report.failed for entry in found.values()),
+        )
 
     def _compiled(
         self, spec: AgentSpec, root: Node, file: _File, document: Document, layer: Layer
     ) -> Agent | None:
-        """The agent; something even where there are mistakes, so that all of them are found."""
+        """The agent, or None where there are mistakes: all of them are found."""
         report, shared = file.report, self._shared
         if spec.name is None and "name" not in root.absent:
             _check_stem(file)
@@ -263,6 +282,11 @@ class _Compiler:
         if prompt is None:
             return None
         instructions, prompt_paths = prompt
+        own = spec.instructions.variables
+        others = (variable.name for variable in instructions.variables if variable.name not in own)
+        layer = self._with((("variables", name) for name in others), layer)
+        if layer.failed or report.failed:
+            return None
         read = [*layer.files, *prompt_paths, *described_in, *schema_files]
         read += [path for _, paths in skills for path in paths]
         agent = Agent(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retinue.agent import Auth, Observability, Route, Store, Text, Unsupported, Variable
+from retinue.agent import Auth, Deployment, Observability, Route, Store, Text, Unsupported, Variable
 from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, StoreSpec
 from retinue.compile.document import read_document
 from retinue.compile.interpolate import CompileContext, Interpolation
@@ -12,7 +12,7 @@ from retinue.compile.layers import Layer
 from retinue.compile.merge import over
 from retinue.compile.mistakes import completed, read_spec
 from retinue.compile.named import Named
-from retinue.compile.project_spec import ProjectSpec, agent_path
+from retinue.compile.project_spec import ProjectSpec, agent_path, parted
 from retinue.compile.prompt_variables import PromptVariables
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.references import reference
@@ -20,7 +20,7 @@ from retinue.compile.report import Report, quoted
 from retinue.compile.route import compile_route
 from retinue.compile.servers import compile_servers
 from retinue.compile.spec import holds_references, may_wait
-from retinue.compile.tree import Document, Entry, Node
+from retinue.compile.tree import Document, Entry, Node, Path
 from retinue.compile.unsupported import unsupported_keys
 from retinue.compile.variables import Variables
 from retinue.diagnostics import Location
@@ -30,11 +30,29 @@ _ROUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _PASSWORD = re.compile(r"://[^/@:]*:[^/@]+@")
 
 
+@dataclass(frozen=True, slots=True)
+class SharedEntry:
+    """A part of the file, read by itself: its tree is under the file's root."""
+
+    spec: ProjectSpec
+    layer: Layer
+    report: Report
+
+    def node(self, path: Path) -> Node | None:
+        below = self.layer.root.child(path[0])
+        return below.child(path[1]) if below else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What retinue.yaml holds, right or left out; all empty where there is no such file."""
+    """What retinue.yaml holds, right or left out; all empty where there is no such file.
+
+    `entries` are what agents take by name, each with its own mistakes: they concern only the agents
+    that take it. `base` is what every agent has.
+    """
 
     base: Layer | None = None
+    entries: Mapping[Path, SharedEntry] = field(default_factory=dict)
     named: Named = field(default_factory=lambda: Named({}, {}))
     routes: Mapping[str, Route] = field(default_factory=dict)
     variables: Mapping[str, Variable] = field(default_factory=dict)
@@ -69,7 +87,11 @@ def read_shared(
 
 
 def _nothing(*, failed: bool) -> Layer:
-    return Layer(Node({}, Location(PROJECT_FILE)), files=(PROJECT_FILE,), failed=failed)
+    return Layer(_no_keys(), files=(PROJECT_FILE,), failed=failed)
+
+
+def _no_keys() -> Node:
+    return Node({}, Location(PROJECT_FILE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,56 +105,48 @@ class _File:
     variables: Variables
 
     def shared(self) -> Shared:
-        stage = Interpolation(
-            self.context,
-            self.variables,
-            self.report,
-            lambda path: holds_references(agent_path(path)),
-            lambda path: may_wait(agent_path(path)),
-        )
-        root = stage.apply(self.document)
+        root = self.document.root
         if root.value is None:  # nothing but comments
             return Shared(base=_nothing(failed=False))
         if not isinstance(root.value, dict):
             message = "expected an object with keys such as models and defaults"
             self.report.error(root.place, message, "wrong-type")
             return Shared(base=_nothing(failed=True))
-        read = read_spec(ProjectSpec, root, self.report, _filled)
-        if read is None:
-            return Shared(base=_nothing(failed=True))
-        spec, root = read
-        self._check_names(root)
-        routes = self._routes(spec, root)
-        compile_servers(spec.mcp_servers, stage.written, root, self.reader, self.report)
-        found = PromptVariables(root, ("variables",), self.report).compile(spec.variables)
+        rest, entries = parted(root)
+        read = self._read(rest, self.report)
+        found = {path: self._read(entry, self.report.sibling()) for path, entry in entries.items()}
+        bare = {name: _route(one, name, one.report.sibling()) for name, one in _of(found, "models")}
+        routes = {name: _route(one, name, one.report, bare) for name, one in _of(found, "models")}
+        for name, one in _of(found, "models"):
+            _check_name(name, one)
+        for _, one in _of(found, "mcp_servers"):
+            servers = one.spec.mcp_servers
+            compile_servers(servers, one.layer.written, one.layer.root, self.reader, one.report)
+        variables = {name: _variable(one, name) for name, one in _of(found, "variables")}
+        spec, layer = read.spec, read.layer
         return Shared(
-            base=Layer(_base(root), stage.used, stage.written, (PROJECT_FILE,), self.report.failed),
-            named=Named(_nodes(root, "models"), _nodes(root, "mcp_servers")),
+            base=replace(layer, root=_base(layer.root), failed=self.report.failed),
+            entries=found,
+            named=Named(_nodes(found, "models"), _nodes(found, "mcp_servers")),
             routes=routes,
-            variables={variable.name: variable for variable in found},
-            store=self._store(spec.store, root),
-            observability=self._observability(spec.observability, root),
-            unsupported=unsupported_keys(root, ("store", "observability")),
+            variables=variables,
+            store=self._store(spec.store, layer.root),
+            observability=self._observability(spec.observability, layer.root),
+            unsupported=unsupported_keys(layer.root, ("store", "observability")),
         )
 
-    def _routes(self, spec: ProjectSpec, root: Node) -> dict[str, Route]:
-        """The models, first without fallbacks, which may be any of them."""
-        unheard = self.report.sibling()
-        bare = {
-            name: compile_route(model, root, unheard, ("models", name), name=name)
-            for name, model in spec.models.items()
-        }
-        return {
-            name: compile_route(model, root, self.report, ("models", name), routes=bare, name=name)
-            for name, model in spec.models.items()
-        }
-
-    def _check_names(self, root: Node) -> None:
-        for name in _nodes(root, "models"):
-            if not _ROUTE_NAME.fullmatch(name):
-                message = f"{quoted(name)} can't be a model's name here"
-                hint = "letters, digits, dots, hyphens and underscores; no slash"
-                self.report.error(root.key(("models", name)), message, "bad-name", hint)
+    def _read(self, root: Node, report: Report) -> SharedEntry:
+        """A part of the file with its references replaced and what is wrong left out."""
+        stage = Interpolation(
+            self.context,
+            self.variables,
+            report,
+            lambda path: holds_references(agent_path(path)),
+            lambda path: may_wait(agent_path(path)),
+        )
+        root = stage.apply(replace(self.document, root=root))
+        spec, root = read_spec(ProjectSpec, root, report, _filled) or (ProjectSpec(), _no_keys())
+        return SharedEntry(spec, Layer(root, stage.used, stage.written, (PROJECT_FILE,)), report)
 
     def _store(self, spec: StoreSpec | None, root: Node) -> Store | None:
         if spec is None:
@@ -181,9 +195,36 @@ def _filled(plain: dict[str, object]) -> dict[str, object]:
     return {**plain, "defaults": completed(defaults)} if isinstance(defaults, dict) else plain
 
 
-def _nodes(root: Node, key: str) -> dict[str, Node]:
-    node = root.child(key)
-    return {name: entry.node for name, entry in node.entries.items()} if node else {}
+def _of(entries: Mapping[Path, SharedEntry], key: str) -> list[tuple[str, SharedEntry]]:
+    return [(str(path[1]), entry) for path, entry in entries.items() if path[0] == key]
+
+
+def _nodes(entries: Mapping[Path, SharedEntry], key: str) -> dict[str, Node | None]:
+    """The trees of what agents take by name; None for one that was wrong as a whole."""
+    return {name: entry.node((key, name)) for name, entry in _of(entries, key)}
+
+
+def _route(
+    entry: SharedEntry, name: str, report: Report, routes: Mapping[str, Route] | None = None
+) -> Route:
+    """A model; one that was wrong as a whole goes by its name, so that fallbacks may name it."""
+    spec = entry.spec.models.get(name)
+    if spec is None:
+        return Route(deployments=(Deployment(model=name),), name=name)
+    root, path = entry.layer.root, ("models", name)
+    return compile_route(spec, root, report, path, routes=routes or {}, name=name)
+
+
+def _check_name(name: str, entry: SharedEntry) -> None:
+    if not _ROUTE_NAME.fullmatch(name):
+        message = f"{quoted(name)} can't be a model's name here"
+        hint = "letters, digits, dots, hyphens and underscores; no slash"
+        entry.report.error(entry.layer.root.key(("models", name)), message, "bad-name", hint)
+
+
+def _variable(entry: SharedEntry, name: str) -> Variable:
+    found = PromptVariables(entry.layer.root, ("variables",), entry.report)
+    return next(iter(found.compile(entry.spec.variables)), Variable(name=name))
 
 
 def _base(root: Node) -> Node:
