@@ -13,7 +13,7 @@ HERE = Path(__file__).parent / "projects"
 
 
 def compiled(name: str, folder: Path) -> Compilation:
-    shutil.copytree(HERE / name, folder, dirs_exist_ok=True)
+    shutil.copytree(HERE / name, folder, symlinks=True, dirs_exist_ok=True)
     return compile_agents(Project.at(folder))
 
 

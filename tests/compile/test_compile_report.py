@@ -50,6 +50,20 @@ def test_values_of_telling_keys_are_masked_and_references_are_not() -> None:
     assert masked("max_tokens: 4096000000") == "max_tokens: 4096000000"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:pass@host/x", "https://me:****@host/x"),
+        ("https://me:p/a@ss@host", "https://me:******@host"),
+        ("https://some-token@host", "https://**********@host"),
+        ("https://me:${secret.a/b}@host", "https://me:${secret.a/b}@host"),
+        ("https://host:80/x, a@b", "https://host:80/x, a@b"),
+    ],
+)
+def test_what_stands_before_a_host_is_masked(url: str, shown: str) -> None:
+    assert masked(url) == shown
+
+
 def test_no_secret_of_a_file_reaches_a_diagnostic(tmp_path: Path) -> None:
     secret = "sk-proj-abcdefghijklmnop0123"
     text = (

@@ -131,6 +131,16 @@ def test_warnings_stop_nothing(tmp_path: Path) -> None:
     assert len(result.checked()) == 1
 
 
+def test_an_agent_that_two_files_give_is_not_chosen_for_its_suffix(tmp_path: Path) -> None:
+    place = project(tmp_path, {"agents/a.yaml": MINIMAL, "agents/a.yml": MINIMAL})
+    result = compile_agents(place, ["a"])
+    assert [str(d.location) for d in result.diagnostics] == [
+        "agents/a.yaml:1:1",
+        "agents/a.yml:1:1",
+    ]
+    assert result.agents == ()
+
+
 def test_agents_are_chosen_by_name_in_that_order(tmp_path: Path) -> None:
     files = {f"agents/{name}.yaml": MINIMAL for name in ("a", "b", "c")}
     files["agents/d.yml"] = "name: renamed\n" + MINIMAL

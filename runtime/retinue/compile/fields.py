@@ -1,7 +1,7 @@
 """The kinds of values that an agent file's fields take, for pydantic: strict, with their schema."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -37,10 +37,12 @@ class Shorthand:
     def __init__(self, key: str, **schema: Any) -> None:
         self.key = key
         self.schema = schema or {"minLength": 1}
+        self.fields: frozenset[str] = frozenset()
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
+        self.fields = frozenset(source.model_fields)
         return core_schema.no_info_before_validator_function(self._expanded, handler(source))
 
     def __get_pydantic_json_schema__(
@@ -51,11 +53,23 @@ class Shorthand:
         return {"anyOf": [text, handler(schema)]}
 
     def _expanded(self, value: object) -> object:
+        _check_space(value, self.fields)
         if isinstance(value, str | Template | Pending):
             return {self.key: value}
         if not isinstance(value, dict):
             raise PydanticCustomError("string_or_object", "")
         return value
+
+
+NO_SPACE = re.compile(r"([A-Za-z_][\w-]*):(?=[^\s/])")
+"""A key whose colon no space follows: YAML reads it as the beginning of a text."""
+
+
+def _check_space(value: object, fields: Container[str]) -> None:
+    """Refuse a text that was meant as an object's key and value."""
+    match = NO_SPACE.match(value) if isinstance(value, str) else None
+    if match and match[1] in fields and isinstance(value, str) and len(value.split()) == 1:
+        raise PydanticCustomError("missing_space", "")
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -133,17 +147,17 @@ Boolean = Annotated[bool, BeforeValidator(reread)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 
 
-def _variable(value: object) -> object:
-    return value if isinstance(value, dict) else {"default": value}
-
-
 class ScalarDefault:
     """A scalar may stand for a variable's object with that default."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(_variable, handler(source))
+        def expanded(value: object) -> object:
+            _check_space(value, source.model_fields)
+            return value if isinstance(value, dict) else {"default": value}
+
+        return core_schema.no_info_before_validator_function(expanded, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from retinue.compile.fields import Spec
+from retinue.compile.fields import NO_SPACE, Spec
 from retinue.compile.report import MAX_PER_FILE, Report, quoted
 from retinue.compile.spec import AgentSpec
 from retinue.compile.tree import INVALID, Node, Path
@@ -57,6 +57,7 @@ def read_spec(
     """As `read_agent`, for the object at any file's root; `filled` adds what may be missing."""
     form = _Form(kind, report)
     root = root.without(path for path, _ in root.where(lambda value: value is INVALID))
+    root = root.without(_with_nul(root, report))
     root = root.without(_empty(root, report))
     for _ in range(_MAX_ROUNDS):
         try:
@@ -88,6 +89,13 @@ def _no_object(root: Node, report: Report) -> None:
     report.error(root.place, message, "empty-file" if root.value is None else "wrong-type", hint)
 
 
+def _with_nul(root: Node, report: Report) -> Iterator[Path]:
+    """Texts with a character that ends a text for programs, headers and databases."""
+    for path, node in root.where(lambda value: "\0" in str(value)):
+        report.error(node.place, "a NUL character can't be used here", "control-character")
+        yield path
+
+
 def _empty(root: Node, report: Report) -> Iterator[Path]:
     """Keys without a value: refused everywhere but among parameters that are passed on."""
     for path, _ in root.where(lambda value: value is None):
@@ -96,7 +104,8 @@ def _empty(root: Node, report: Report) -> Iterator[Path]:
             message = (
                 f"'{path[-1]}' has no value" if isinstance(path[-1], str) else "an item is empty"
             )
-            report.error(place, message, "empty-value", "give it a value, or remove it")
+            hint = _space(path[-1]) or "give it a value, or remove it"
+            report.error(place, message, "empty-value", hint)
             yield path
 
 
@@ -227,6 +236,8 @@ def _sentence(details: ErrorDetails) -> _Sentence:
     if kind in _EXPECTED:
         code = "out-of-range" if kind == "duration_range" else "wrong-type"
         return code, f"expected {_EXPECTED[kind]}, got {_shown(value)}", _fix(kind, value)
+    if kind == "missing_space":
+        return "wrong-type", f"expected a key and its value, got {_shown(value)}", _space(value)
     if kind == "literal_error":
         return _choice(details)
     if kind == "string_pattern_mismatch":
@@ -297,7 +308,15 @@ def _pattern(path: Path, value: object) -> str:
     return "a model's name has no blanks and is not empty"
 
 
+def _space(value: object) -> str | None:
+    """What to write for a key that lacks the space before its value."""
+    match = NO_SPACE.match(value) if isinstance(value, str) else None
+    return f"put a space after the colon: '{match[0]} …'" if match else None
+
+
 def _fix(kind: str, value: object) -> str | None:
+    if kind in ("model_type", "dict_type", "names_or_object"):
+        return _space(value)
     if kind in ("string_type", "string_or_object") and isinstance(value, int | float):
         return "put it in quotes"
     if kind in ("int_type", "float_type", "bool_type") and isinstance(value, str):

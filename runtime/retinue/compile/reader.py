@@ -71,7 +71,7 @@ class Reader:
         except ProjectError as error:
             raise ReadError(str(error), "path-outside") from None
         except OSError as error:
-            raise ReadError(_reason(path, error)) from None
+            raise ReadError(_reason(path, error, self.project.root / path)) from None
 
 
 def read_regular(place: Path, limit: int) -> bytes:
@@ -92,7 +92,9 @@ def read_regular(place: Path, limit: int) -> bytes:
         os.close(descriptor)
 
 
-def _reason(path: str, error: OSError) -> str:
+def _reason(path: str, error: OSError, place: Path) -> str:
+    if isinstance(error, FileNotFoundError) and place.is_symlink():
+        return f"'{path}' is a link that leads nowhere"
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return f"there is no file '{path}'"
     if isinstance(error, IsADirectoryError):

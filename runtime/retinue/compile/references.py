@@ -6,6 +6,7 @@ from retinue.agent import Template, Text
 from retinue.compile.interpolate import Pending
 from retinue.compile.report import Report, holds_secret
 from retinue.compile.tree import Node, Path
+from retinue.compile.urls import url_mistake
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token of RFC 9110."""
@@ -36,17 +37,11 @@ def reference(
     if _NUL.search(str(value)) or ((url or line) and _LINE_BREAK.search(str(value))):
         message = "a line break or NUL character can't be used here"
         report.error(root.at(path), message, "control-character")
-    if url and not _is_url(value):
-        report.error(root.at(path), "a URL starts with https:// or http://", "bad-url")
+    if url and (mistake := url_mistake(value)):
+        report.error(root.at(path), *mistake)
     return value if isinstance(value, Template) else str(value)
 
 
 def _is_clear(value: Text) -> bool:
     literals = [value] if isinstance(value, str) else [p for p in value.parts if isinstance(p, str)]
     return any(holds_secret(text) or _CREDENTIALS.match(text) for text in literals)
-
-
-def _is_url(value: Text) -> bool:
-    """Whether it can be one: what a reference gives is known later."""
-    start = value if isinstance(value, str) else value.parts[0]
-    return not isinstance(start, str) or start.lower().startswith(("http://", "https://"))

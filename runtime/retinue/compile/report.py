@@ -27,7 +27,9 @@ _NAMED = re.compile(
     r"(?i)((?:api[_-]?key|password|passwd|secret|token|authorization)['\"]?\s*[:=]\s*['\"]?"
     r"(?:bearer\s+|basic\s+)?)(?!\$\{)([^\s'\",}$]{8,})"
 )
-_PASSWORD = re.compile(r"(://[^\s/:@]{0,100}:)((?!\$\{)[^\s/@]{1,200})(?=@)")
+# A password may hold a slash or an @: what is masked ends at the last one.
+_PASSWORD = re.compile(r"(://[^\s/:@]{0,100}:)((?!\$\{)[^\s'\"]{1,200})(?=@)")
+_USER = re.compile(r"(://)((?!\$\{)[^\s/:@]{8,200})(?=@)")
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -39,7 +41,8 @@ def holds_secret(text: str) -> bool:
 def masked(text: str) -> str:
     """`text` with everything that looks like a secret replaced, character for character."""
     text = _SECRET.sub(lambda m: "*" * len(m[0]), text)
-    text = _PASSWORD.sub(lambda m: m[1] + "*" * len(m[2]), text)
+    for pattern in (_PASSWORD, _USER):
+        text = pattern.sub(lambda m: m[1] + "*" * len(m[2]), text)
     return _NAMED.sub(lambda m: m[1] + "*" * len(m[2]), text)
 
 

@@ -187,8 +187,8 @@ class _Compiler:
 
     def _chosen(self, names: list[str]) -> list[str]:
         """The files of the agents `names`; all files are read only where stems don't decide."""
-        by_stem = {path.stem: self._project.shown(path) for path in self._project.agent_files()}
-        likely = [by_stem[name] for name in names if name in by_stem]
+        files = self._paths()
+        likely = [path for name in names for path in files if PurePath(path).stem == name]
         if [self._file(path).name for path in likely] == names:
             return likely
         return [path for name in names for path in _named(name, self._by_name())]

@@ -1,5 +1,6 @@
 """retinue.yaml → what a project's agents share, read and checked once."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from retinue.compile.variables import Variables
 from retinue.diagnostics import Location
 from retinue.project import PROJECT_FILE
 
+_MISNAMED = "retinue.yml"
 _ROUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _PASSWORD = re.compile(r"://[^/@:]*:[^/@]+@")
 
@@ -70,10 +72,13 @@ def read_shared(
 ) -> Shared:
     """The project's shared settings; what is wrong in them goes to `report`."""
     own = report.sibling()
+    if os.path.lexists(reader.project.root / _MISNAMED):
+        message = f"the file is ignored: its name must be {PROJECT_FILE}"
+        report.error(Location(_MISNAMED), message, "ignored-file", "rename it, or remove it")
     try:
         data = reader.read(PROJECT_FILE)
     except ReadError as error:
-        if not (reader.project.root / PROJECT_FILE).exists():
+        if not os.path.lexists(reader.project.root / PROJECT_FILE):
             return Shared()
         report.error(Location(PROJECT_FILE), str(error), error.code)
         return Shared(base=replace(_nothing(failed=True), files=()))  # there is nothing to hash
