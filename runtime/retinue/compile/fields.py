@@ -25,7 +25,8 @@ from retinue.compile.scalars import scalar
 class Spec(BaseModel):
     """A part of an agent file. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # A part is built with the whole that holds it: to build each alone costs every start.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     hints: ClassVar[Mapping[str, str]] = {}
     """What to write instead of another platform's keys."""

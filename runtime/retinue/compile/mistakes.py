@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -56,9 +57,7 @@ def read_spec(
 ) -> tuple[AnySpec, Node] | None:
     """As `read_agent`, for the object at any file's root; `filled` adds what may be missing."""
     form = _Form(kind, report)
-    root = root.without(path for path, _ in root.where(lambda value: value is INVALID))
-    root = root.without(_with_nul(root, report))
-    root = root.without(_empty(root, report))
+    root = root.without(_unusable(root, report))
     for _ in range(_MAX_ROUNDS):
         try:
             return kind.model_validate(filled(_plain(root))), root
@@ -89,28 +88,31 @@ def _no_object(root: Node, report: Report) -> None:
     report.error(root.place, message, "empty-file" if root.value is None else "wrong-type", hint)
 
 
-def _with_nul(root: Node, report: Report) -> Iterator[Path]:
-    """Texts with a character that ends a text for programs, headers and databases."""
-    for path, node in root.where(lambda value: "\0" in str(value)):
-        report.error(node.place, "a NUL character can't be used here", "control-character")
+def _unusable(root: Node, report: Report) -> Iterator[Path]:
+    """Values to leave out: those refused before, keys without a value, and texts with a NUL."""
+    for path, node in root.where(_is_unusable):
+        if node.value is None:
+            if _may_be_null(path):
+                continue
+            _no_value(path, root, report)
+        elif node.value is not INVALID:
+            report.error(node.place, "a NUL character can't be used here", "control-character")
         yield path
 
 
-def _empty(root: Node, report: Report) -> Iterator[Path]:
-    """Keys without a value: refused everywhere but among parameters that are passed on."""
-    for path, _ in root.where(lambda value: value is None):
-        if not _may_be_null(path):
-            place = root.key(path)
-            message = (
-                f"'{path[-1]}' has no value" if isinstance(path[-1], str) else "an item is empty"
-            )
-            hint = _space(path[-1]) or "give it a value, or remove it"
-            report.error(place, message, "empty-value", hint)
-            yield path
+def _is_unusable(value: object) -> bool:
+    return value is None or value is INVALID or "\0" in str(value)
+
+
+def _no_value(path: Path, root: Node, report: Report) -> None:
+    last = path[-1]
+    message = f"'{last}' has no value" if isinstance(last, str) else "an item is empty"
+    hint = _space(last) or "give it a value, or remove it"
+    report.error(root.key(path), message, "empty-value", hint)
 
 
 def _may_be_null(path: Path) -> bool:
-    """Whether the value is passed on, or is part of a JSON Schema."""
+    """Whether an empty value is passed on, or is part of a JSON Schema."""
     return "extra" in path[2:5] or "output_schema" in path[:2]
 
 
@@ -132,6 +134,7 @@ def stands_for(key: str, root: Node, path: Path) -> bool:
     return _Form(AgentSpec, Report()).stands_for(key, root, path)
 
 
+@lru_cache(maxsize=1000)
 def _key_hint(spec: type[Spec], key: str) -> str | None:
     return spec.hints.get(key) or did_you_mean(key[:60], list(spec.model_fields))
 
@@ -171,7 +174,8 @@ class _Form:
         node = root.find(path)
         if spec is None:
             return False
-        wrong = ({*node.entries} - {*spec.model_fields}) | node.absent
+        wrong = [key for key in node.entries if key not in spec.model_fields]
+        wrong = [*sorted(node.absent), *wrong][:MAX_PER_FILE]  # no others are shown
         return any(re.search(rf"[`']{key}\b", _key_hint(spec, other) or "") for other in wrong)
 
     def _missing(self, path: Path, root: Node) -> None:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
-from retinue.diagnostics import Diagnostic, Location, in_order
+from retinue.diagnostics import Diagnostic, Location, in_order, printable
 
 MAX_PER_FILE = 100
 """A file with more mistakes shows this many; the rest are counted."""
 
-_MAX_KEPT = 10 * MAX_PER_FILE
+_MAX_KEPT = 3 * MAX_PER_FILE
 _MAX_EXCERPT = 10_000
 _MAX_MESSAGE = 300
 
@@ -65,7 +66,13 @@ def _one_line(text: str) -> str:
     """Short, without secrets and without anything that a terminal would act on."""
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + "…"
-    return "".join(c if c.isprintable() else " " for c in masked(text))
+    return _clean(text)
+
+
+@lru_cache(maxsize=500)
+def _clean(text: str) -> str:
+    """Most hints, and many messages, are the same text again and again."""
+    return printable(masked(text))
 
 
 def split_lines(text: str) -> list[str]:
@@ -99,12 +106,21 @@ class Report:
         hint: str | None = None,
         related: Related = (),
     ) -> None:
+        if self._is_full(place.file):
+            return
         message, hint = _one_line(message), hint and _one_line(hint)
         self.add(Diagnostic(place, message, code, hint, "error", self._line(place), related))
 
     def warning(self, place: Location, message: str, code: str, hint: str | None = None) -> None:
         message, hint = _one_line(message), hint and _one_line(hint)
         self.add(Diagnostic(place, message, code, hint, "warning", self._line(place)))
+
+    def _is_full(self, file: str) -> bool:
+        """Whether one more mistake of a file is only counted."""
+        full = self._counts.get(file, 0) >= _MAX_KEPT
+        if full:
+            self._counts[file] += 1
+        return full
 
     def take(self, other: "Report") -> None:
         """Everything that another report holds."""
