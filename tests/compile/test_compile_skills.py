@@ -70,6 +70,7 @@ def test_ways_of_writing_that_are_all_right(tmp_path: Path, manifest: str | byte
         (GOOD.replace("name: s", "name: s\nallowed-tools: [a]"), "skill-field", "Does it."),
         (GOOD.replace("name: s", "name: s\nname: s"), "duplicate-key", "Does it."),
         (GOOD.replace("Does it.", "x" * 1025), "skill-description", "x" * 1025),
+        (GOOD.replace("name: s", "name: s\nmetadata:\n\ta: b"), "tab-indent", "Does it."),
     ],
 )
 def test_what_hosts_forgive_is_a_warning(
@@ -95,6 +96,12 @@ def test_what_hosts_forgive_is_a_warning(
         (GOOD.replace("Does it.", '" "'), "skill-without-description"),
         (GOOD.replace("Does it.", "[a]"), "skill-without-description"),
         (GOOD.replace("Does it.", "{a: [}"), "yaml-syntax"),
+        (GOOD.replace("Does it.", "*it"), "skill-without-description"),
+        (GOOD.replace("name: s", "name: [s"), "yaml-syntax"),
+        (GOOD.replace("name: s", "name: [s]"), "skill-name"),
+        (GOOD.replace("name: s", "name: {s: t}"), "skill-name"),
+        (GOOD.replace("name: s", "name: *s"), "skill-name"),
+        ("---\nname: [s,\ndescription: x]\ndescription: y\n---\n", "skill-name"),
         (b"---\nname: s\ndescription: \xff\n---\n", "not-utf8"),
         ("---\ndescription: x\n" + "a: b\n" * 40_000 + "---\n", "too-large"),
         (GOOD + "x" * 1_048_576, "too-large"),
@@ -109,6 +116,20 @@ def test_what_can_not_be_used_is_an_error_on_that_folder(
     assert skill is None
     assert ("error", code) in said(report)
     assert all(d.location.file.startswith("skills/s") for d in report.diagnostics())
+
+
+def test_frontmatter_that_is_never_closed_is_told_where_it_opens(tmp_path: Path) -> None:
+    _, report = load(tmp_path, "\n---\nname: s\ndescription: x\n\n# Body\n")
+    (said_of_it,) = report.diagnostics()
+    assert (said_of_it.location.line, said_of_it.code) == (2, "skill-without-frontmatter")
+    assert "never closed" in said_of_it.message
+
+
+def test_characters_that_no_text_holds_reach_nobody(tmp_path: Path) -> None:
+    manifest = GOOD.replace("Does it.", '"Does\\0\\e[1m it."').replace("# Body", "# \0Body\x1b")
+    skill, _ = load(tmp_path, manifest)
+    assert skill is not None
+    assert (skill.description, skill.body[:8]) == ("Does [1m it.", "#  Body ")
 
 
 def test_a_manifest_by_another_name_is_found_with_a_warning(tmp_path: Path) -> None:
@@ -211,3 +232,26 @@ def test_any_manifest_gives_a_skill_or_an_error(
     data = content if isinstance(content, bytes) else b"---\n" + content.encode()
     skill, report = load(tmp_path_factory.mktemp("skill"), data)
     assert (skill is None) == report.failed
+
+
+tokens = st.sampled_from(
+    ["name:", "description:", "metadata:", "s", "it's", "[", "]", "{a: b}", "'", '"', ": ", " #",
+     "- ", "*a", "&a ", "!!x ", "|", ">-", "\n", "\n  ", "\n\t", "---", "\\", "<<: ", "%", "@",
+     "`", "\x1b", "é"]
+)  # fmt: skip
+
+
+@given(st.lists(tokens, max_size=40).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_any_frontmatter_is_read_or_refused_at_a_line_of_its_file(
+    tmp_path_factory: pytest.TempPathFactory, fields: str
+) -> None:
+    manifest = f"---\n{fields}\n---\nBody.\n"
+    skill, report = load(tmp_path_factory.mktemp("skill"), manifest)
+    assert (skill is None) == report.failed
+    for diagnostic in report.diagnostics():
+        assert diagnostic.location.line <= manifest.count("\n")
+    if skill is not None:
+        assert skill.description
+        assert skill.description == " ".join(skill.description.split())
+        assert "\x1b" not in skill.description + skill.body

@@ -33,6 +33,7 @@ _MAX_COMPATIBILITY = 500
 _SKIPPED = frozenset({".git", "node_modules", "__pycache__"})
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PLAIN = re.compile(r"([A-Za-z_][\w-]*):[ \t]+(?![|>][-+0-9]*[ \t]*$)(\S.*)")
+_TABS = re.compile(r"^[ \t]*\t")
 _WHOLE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'|\[.*\]|\{.*\}")
 _FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 
@@ -96,30 +97,28 @@ def _read(path: str, reader: Reader, report: Report) -> _Manifest | None:
         return None
     lines = split_lines(text)
     report.add_lines(path, lines)
-    fences = _fences(lines)
-    if fences is None:
-        report.error(
-            Location(path),
-            "the file does not start with frontmatter",
-            "skill-without-frontmatter",
-            "start it with '---', name and description, and another '---'",
-        )
+    start, end = _fences(lines)
+    if start is None or end is None:
+        opened = "the frontmatter that opens here is never closed"
+        message = "the file does not start with frontmatter" if start is None else opened
+        hint = "start it with '---', name and description, and another '---'"
+        place = Location(path, 1 + (start or 0))
+        report.error(place, message, "skill-without-frontmatter", hint)
         return None
-    start, end = fences
     # What comes before becomes empty lines: places are then the file's own.
     fields = _frontmatter(path, [""] * (start + 1) + lines[start + 1 : end], report)
-    body = "\n".join(lines[end + 1 :]).strip("\n")
+    body = blanked("\n".join(lines[end + 1 :])).strip("\n")
     return _Manifest(path, fields, body) if fields else None
 
 
-def _fences(lines: list[str]) -> tuple[int, int] | None:
-    """The indices of the opening and closing fence, each on a line of its own; blank lines may
-    come before.
+def _fences(lines: list[str]) -> tuple[int | None, int | None]:
+    """The indices of the opening and closing fence, each on a line of its own, or None for one
+    that isn't there; blank lines may come before.
     """
     filled = next((n for n, line in enumerate(lines) if line.strip()), 0)
     fences = (n for n, line in enumerate(lines[filled:], filled) if line.rstrip(" \t") == "---")
     start, end = next(fences, None), next(fences, None)
-    return (filled, end) if start == filled and end is not None else None
+    return (filled, end) if start == filled else (None, None)
 
 
 def _frontmatter(path: str, lines: list[str], report: Report) -> Node | None:
@@ -136,13 +135,18 @@ def _frontmatter(path: str, lines: list[str], report: Report) -> Node | None:
     if first.too_much:
         first.tell(report)
         return None
-    second = _attempt(path, "\n".join(_with_quotes(text.split("\n"))), report)
+    lines = _with_quotes([_TABS.sub(_spaces, line) for line in text.split("\n")])
+    second = _attempt(path, "\n".join(lines), report)
     if second.fields is None:
         first.tell(report)
         return None
     second.tell_as_warnings(report)
     first.tell_as_warnings(report)
     return second.fields
+
+
+def _spaces(indentation: re.Match[str]) -> str:
+    return " " * len(indentation[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,7 @@ def _is_text(value: str) -> bool:
 def _checked(name: str, manifest: _Manifest, report: Report) -> str | None:
     """The description; what else is not by the specification is a warning."""
     fields = manifest.fields
-    _check_name(name, fields, report)
+    readable = _check_name(name, fields, report)
     unknown = [key for key in fields.entries if key not in _FIELDS]
     if unknown:
         listed = ", ".join(quoted(key)[1:-1] for key in unknown[:5])
@@ -221,7 +225,8 @@ def _checked(name: str, manifest: _Manifest, report: Report) -> str | None:
     _check_compatibility(fields, report)
     _check_tools(fields, report)
     _check_metadata(fields, report)
-    return _description(manifest, report)
+    description = _description(manifest, report)
+    return description if readable else None
 
 
 def _check_compatibility(fields: Node, report: Report) -> None:
@@ -252,34 +257,45 @@ def _check_metadata(fields: Node, report: Report) -> None:
 _METADATA = "put fields of your own under 'metadata'"
 
 
-def _check_name(name: str, fields: Node, report: Report) -> None:
+def _check_name(name: str, fields: Node, report: Report) -> bool:
+    """Whether the name can be read: whatever it is then, the folder's is used."""
     node = fields.child("name")
-    if node is None or not isinstance(node.value, str) or not node.value.strip():
-        place = node.place if node else fields.place
+    place = node.place if node else fields.place
+    written = node.value if node else ""
+    if not isinstance(written, str):
+        hint = f"write 'name: {name}'"
+        report.error(place, "the skill's name must be text", "skill-name", hint)
+        return False
+    given = written.strip()
+    if not given:
         report.warning(place, f"the skill has no name; '{name}' is used", "skill-name")
-        return
-    given = node.value.strip()
+        return True
     if given != name:
         message = (
             f"the skill's name is {quoted(given)}, its folder's '{name}'; the folder's is used"
         )
-        report.warning(node.place, message, "skill-name")
+        report.warning(place, message, "skill-name")
     if not _NAME.fullmatch(given) or len(given) > _MAX_NAME:
         message = f"{quoted(given)} is no skill's name: a-z, 0-9 and single hyphens, at most 64"
-        report.warning(node.place, message, "skill-name")
+        report.warning(place, message, "skill-name")
+    return True
 
 
 def _description(manifest: _Manifest, report: Report) -> str | None:
     node = manifest.fields.child("description")
-    text = " ".join(node.value.split()) if node and isinstance(node.value, str) else ""
+    place = node.place if node else manifest.fields.place
+    written = node.value if node else ""
+    text = " ".join(blanked(written).split()) if isinstance(written, str) else ""
     if not text:
-        place = node.place if node else manifest.fields.place
         hint = "say in a sentence what the skill does and when to use it"
-        report.error(place, "the skill has no description", "skill-without-description", hint)
+        message = "the skill has no description"
+        if not isinstance(written, str):
+            message, hint = "the skill's description must be text", "put it in quotes"
+        report.error(place, message, "skill-without-description", hint)
         return None
-    if node and len(text) > _MAX_DESCRIPTION:
+    if len(text) > _MAX_DESCRIPTION:
         message = f"the description has {len(text)} characters; the specification allows 1024"
-        report.warning(node.place, message, "skill-description")
+        report.warning(place, message, "skill-description")
     return text
 
 
