@@ -571,8 +571,36 @@ def _folders() -> dict[str, Case]:
     made["base-too-large"] = Case(
         {"agents/a.yaml": "extends: [base.yaml]\n" + MINIMAL, "base.yaml": "x" * 2_000_000}
     )
+    made["bases-in-a-mesh"] = Case(_mesh(32, 600))
+    made["sub-agents-in-a-chain"] = Case(
+        {f"agents/n{n}.yaml": MINIMAL + f"sub_agents: [n{n + 1}]\n" for n in range(700)}
+    )
+    made["sub-agents-in-a-ring"] = Case(
+        {f"agents/n{n}.yaml": MINIMAL + f"sub_agents: [n{(n + 1) % 400}]\n" for n in range(400)}
+    )
+    variables = "".join(f"  v{n}: '${{env.UNSET_{n}}}'\n" for n in range(1500))
+    made["settings-with-many-unset"] = Case({**agent, "retinue.yaml": "variables:\n" + variables})
+    made["prompt-with-nul"] = Case({"agents/a.yaml": prompt, "prompts/p.md": "Hi\0"})
+    made["description-with-nul"] = Case(
+        {"agents/a.yaml": MINIMAL + "description: {file: d.txt}\n", "d.txt": "a\n\0"}
+    )
+    made["names-that-lie"] = Case(
+        {f"agents/{name}.yaml": MINIMAL for name in ("a\nb", "\x1b[31m", "\u202e", " ")}
+    )
     made["skills-is-file"] = Case({**with_skill, "skills": "x"})
     made["prompts-is-file"] = Case({"agents/a.yaml": prompt, "prompts": "x"})
+    return made
+
+
+def _mesh(files: int, keys: int) -> dict[str, Content]:
+    """Each file extends all that come after it, and holds keys of its own."""
+    made: dict[str, Content] = {"agents/a.yaml": "extends: p0.yaml\n" + MINIMAL}
+    for number in range(files):
+        below = ", ".join(f"p{n}.yaml" for n in range(number + 1, files))
+        extra = ", ".join(f"k{number}x{n}: 1" for n in range(keys))
+        made[f"p{number}.yaml"] = (
+            f"extends: [{below}]\nmodel: {{settings: {{extra: {{{extra}}}}}}}\n"
+        )
     return made
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from folders import MINIMAL, compiled
 
+from retinue.compile import CompileContext
 from retinue.compile.report import MAX_PER_FILE, Report, masked, quoted, split_lines
 from retinue.diagnostics import Location
 
@@ -77,6 +78,29 @@ skills: [{secret}]
     said = "\n".join(d.render() for d in compiled(tmp_path, {"agents/a.yaml": text}).diagnostics)
     assert said.count("agents/a.yaml") >= 4
     assert secret not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MINIMAL + "limits: {max_turns: '${env.S}', timeout: 'x${env.S}${env.S}'}\n",
+        MINIMAL + "limits: {max_turns: '${var.s}'}\n",
+        MINIMAL + "skills: ['${env.S}']\nsub_agents: ['${env.S}']\n",
+        "model: x/y\ninstructions: {file: '${env.S}'}\n",
+        "model: x/y\ninstructions: '{% include \"${env.S}\" %}'\n",
+        MINIMAL + "output_schema: '${env.S}'\ndescription: {file: '${env.S}'}\n",
+        "extends: '${env.S}'\n" + MINIMAL,
+        MINIMAL + "serve: {steps: '${env.S}'}\nmcp_servers: ['${env.S}']\n",
+    ],
+)
+def test_no_value_of_the_environment_reaches_a_diagnostic(tmp_path: Path, text: str) -> None:
+    secret = "keep-this-to-yourself-" + "and-all-of-it-" * 5 + "\nthe-second-line"
+    context = CompileContext(env={"S": secret, "BUNDLE_VAR_s": secret})
+    files = {"agents/a.yaml": text, "retinue.yaml": "mcp_servers: {a: {command: b}}\n"}
+    result = compiled(tmp_path, files, context)
+    said = "\n".join(str(d) + (d.hint or "") for d in result.diagnostics)
+    assert "${env.S}" in said or "${var.s}" in said
+    assert not any(word in said for word in ("keep-", "and-all", "second"))
 
 
 def test_messages_stay_on_one_line() -> None:

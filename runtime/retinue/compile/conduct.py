@@ -16,7 +16,7 @@ from retinue.compile.conduct_spec import GuardrailsSpec, ServeSpec, SessionSpec
 from retinue.compile.deploy_spec import DatabricksAppSpec, ExtraResourceSpec, PermissionSpec
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.report import Report
-from retinue.compile.source_text import decode
+from retinue.compile.source_text import decode_text
 from retinue.compile.spec import MAX_DESCRIPTION, DescriptionSpec
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
@@ -40,7 +40,7 @@ def compile_description(
     except ReadError as error:
         report.error(place, str(error), error.code)
         return "", ()
-    text = (decode(spec.file, data, report) or "").strip()
+    text = (decode_text(spec.file, data, report) or "").strip()
     if len(text) > MAX_DESCRIPTION:
         message = f"the text has {len(text):,} characters; at most {MAX_DESCRIPTION} are allowed"
         report.error(place, message, "too-long")

@@ -16,7 +16,7 @@ from retinue.compile.prompts import (
 )
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.report import MAX_PER_FILE, Report, quoted, split_lines
-from retinue.compile.source_text import decode
+from retinue.compile.source_text import decode_text
 from retinue.compile.spec import InstructionsSpec, VariableSpec
 from retinue.compile.tree import Document, Node, Path
 from retinue.diagnostics import Location, did_you_mean
@@ -175,7 +175,7 @@ class InstructionsStage:
             hint = self._nearest(path) if error.code == "file-not-found" else None
             self.report.error(place, str(error), error.code, hint)
             return None
-        text = decode(path, data, self.report)
+        text = decode_text(path, data, self.report)
         if text is None:
             return None
         text = "\n".join(split_lines(text))

@@ -164,16 +164,19 @@ class Interpolation:
     used: dict[str, str] = field(default_factory=dict)
     written: dict[Location, str] = field(default_factory=dict)
 
-    def apply(self, document: Document) -> Node:
-        """The tree with its references replaced; a value that has none is left out (`absent`)."""
+    def apply(self, document: Document, part: Node | None = None) -> Node:
+        """The tree, or a part of it, with its references replaced; what has no value is left out
+        (`absent`).
+        """
+        root = part or document.root
         if "${" not in document.text:
-            return document.root
-        self._keys(document.root)
+            return root
+        self._keys(root)
         changes: dict[Path, Node | None] = {}
-        for path, node in document.root.where(_holds_reference):
+        for path, node in root.where(_holds_reference):
             value = self._value(document, path, node)
             changes[path] = None if value is None else replace(node, value=value)
-        return document.root.changed(changes)
+        return root.changed(changes)
 
     def _keys(self, node: Node) -> None:
         for key, entry in node.entries.items():
@@ -237,6 +240,7 @@ class Interpolation:
         if deferred:
             return Ref("env", part.name, part.default)
         self.used[f"env.{part.name}"] = value or ""
+        self.report.hide(value or "", f"${{env.{part.name}}}")
         return value
 
     def _secret(self, part: Reference, path: Path, place: Location) -> Ref | None:
@@ -266,6 +270,8 @@ class Interpolation:
         found = self.variables.value(part.name)
         if found.value is not None:
             self.used[f"var.{part.name}"] = found.value
+            if part.name in self.variables.given:
+                self.report.hide(found.value, f"${{var.{part.name}}}")
             return found.value
         if self.may_wait(path) and found.at_deployment and not self.context.deploying:
             return Pending(f"${{var.{part.name}}}")

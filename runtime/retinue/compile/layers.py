@@ -1,10 +1,10 @@
 """An agent file, the files that it extends and the project's defaults → one tree."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from retinue.compile.document import read_document
+from retinue.compile.document import MAX_NODES, read_document
 from retinue.compile.interpolate import CompileContext, Interpolation
 from retinue.compile.merge import merged
 from retinue.compile.mistakes import read_part
@@ -19,6 +19,9 @@ from retinue.errors import ProjectError
 MAX_CHAIN = 32
 """Files that extend each other, one after the other."""
 
+MAX_VALUES = 2 * MAX_NODES
+"""Values of all files that one extends, counted as often as they are put together."""
+
 _NOT_INHERITED = ("version", "name", "extends")
 _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 _NOTHING_WRITTEN: Mapping[Location, str] = MappingProxyType({})
@@ -27,7 +30,8 @@ _NOTHING_WRITTEN: Mapping[Location, str] = MappingProxyType({})
 @dataclass(frozen=True, slots=True)
 class Layer:
     """A tree with its references replaced. `used` are the variables that went in, `written` what
-    stood where one may be waited for, `files` the files that it was read from.
+    stood where one may be waited for, `files` the files that it was read from, `size` how many
+    values were put together for it.
     """
 
     root: Node
@@ -35,6 +39,7 @@ class Layer:
     written: Mapping[Location, str] = field(default_factory=lambda: _NOTHING_WRITTEN)
     files: tuple[str, ...] = ()
     failed: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +59,22 @@ class Layers:
     def agent(self, document: Document, report: Report) -> Layer:
         """The whole tree of an agent: its own file over what it extends, over the defaults."""
         own = self._own(document, report)
-        below = [*self._extended(own.root, [document.file], report)]
+        below = self._below(own.root, [document.file], report)
         return _stacked([*([self.base] if self.base else []), *below, own])
 
     def _own(self, document: Document, report: Report) -> Layer:
         stage = Interpolation(self.context, self.variables, report, holds_references, may_wait)
         root = stage.apply(document)
-        return Layer(root, stage.used, stage.written, (document.file,))
+        return Layer(root, stage.used, stage.written, (document.file,), size=root.size)
+
+    def _below(self, root: Node, chain: Sequence[str], report: Report) -> list[Layer]:
+        """What a file extends; nothing where that would be too much."""
+        layers = [*self._extended(root, chain, report)]
+        if sum(layer.size for layer in layers) <= MAX_VALUES:
+            return layers
+        message = f"the files hold more than {MAX_VALUES:,} values together"
+        report.error(root.key(("extends",)), message, "too-many-values", "extend fewer files")
+        return []
 
     def _extended(self, root: Node, chain: Sequence[str], report: Report) -> Iterator[Layer]:
         named = root.child("extends")
@@ -103,11 +117,9 @@ class Layers:
     def _checked(self, document: Document, chain: Sequence[str], report: Report) -> Layer:
         self.documents[document.file] = document
         own = self._own(document, report)
-        right = Layer(read_part(own.root, report), own.used, own.written, own.files)
-        below = self._extended(own.root, chain, report)
-        whole = _stacked([*below, right])
-        failed = whole.failed or report.failed
-        return Layer(whole.root, whole.used, whole.written, whole.files, failed)
+        right = replace(own, root=read_part(own.root, report))
+        whole = _stacked([*self._below(own.root, chain, report), right])
+        return replace(whole, failed=whole.failed or report.failed)
 
 
 def _stacked(layers: Sequence[Layer]) -> Layer:
@@ -121,4 +133,5 @@ def _stacked(layers: Sequence[Layer]) -> Layer:
         {place: text for layer in layers for place, text in layer.written.items()},
         tuple(dict.fromkeys(file for layer in layers for file in layer.files)),
         any(layer.failed for layer in layers),
+        sum(layer.size for layer in layers),
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from retinue.diagnostics import Diagnostic, Location, in_order, printable
 
@@ -12,6 +13,8 @@ MAX_PER_FILE = 100
 _MAX_KEPT = 3 * MAX_PER_FILE
 _MAX_EXCERPT = 10_000
 _MAX_MESSAGE = 300
+_MIN_HIDDEN = 8
+_UNSEEN = re.compile(r"[^\x20-\x7e\xa1-\uffff]+")
 
 Related = tuple[tuple[Location, str], ...]
 
@@ -75,6 +78,13 @@ def _clean(text: str) -> str:
     return printable(masked(text))
 
 
+def _shared(text: str, value: str) -> int:
+    """How many characters both begin with."""
+    return sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text, value, strict=False))
+    )
+
+
 def split_lines(text: str) -> list[str]:
     """The lines as editors count them: CRLF, CR or LF ends one, and nothing else does."""
     return LINE_BREAK.split(text)
@@ -88,14 +98,29 @@ class Report:
         self._lines: dict[str, Sequence[str]] = {}
         self._counts: dict[str, int] = {}
         self._shown: dict[tuple[str, int], str | None] = {}
+        self._hidden: dict[str, str] = {}
 
     def add_lines(self, file: str, lines: Sequence[str]) -> None:
         self._lines.setdefault(file, lines)
+
+    def hide(self, value: str, written: str) -> None:
+        """Show `written` where a message would show what came from outside: it may be a secret."""
+        for piece in _UNSEEN.split(value):
+            if len(piece) >= _MIN_HIDDEN:
+                self._hidden[piece] = written
+
+    def _said(self, text: str) -> str:
+        """A message or a hint, clean. It may show a value's beginning alone."""
+        for value, written in self._hidden.items():
+            while (start := text.find(value[:_MIN_HIDDEN])) >= 0:
+                text = text[:start] + written + text[start + _shared(text[start:], value) :]
+        return _one_line(text)
 
     def sibling(self) -> "Report":
         """An empty report that knows the same texts."""
         other = Report()
         other._lines = self._lines
+        other._hidden = self._hidden
         return other
 
     def error(
@@ -108,11 +133,11 @@ class Report:
     ) -> None:
         if self._is_full(place.file):
             return
-        message, hint = _one_line(message), hint and _one_line(hint)
+        message, hint = self._said(message), hint and self._said(hint)
         self.add(Diagnostic(place, message, code, hint, "error", self._line(place), related))
 
     def warning(self, place: Location, message: str, code: str, hint: str | None = None) -> None:
-        message, hint = _one_line(message), hint and _one_line(hint)
+        message, hint = self._said(message), hint and self._said(hint)
         self.add(Diagnostic(place, message, code, hint, "warning", self._line(place)))
 
     def _is_full(self, file: str) -> bool:

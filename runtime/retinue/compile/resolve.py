@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+from functools import cached_property
 
 from retinue import __version__
 from retinue.agent import Agent, Skill, SubAgent
@@ -17,12 +17,13 @@ from retinue.compile.conduct import (
 )
 from retinue.compile.document import read_document
 from retinue.compile.instructions import Checked, InstructionsStage
-from retinue.compile.interpolate import CompileContext, Pending
+from retinue.compile.interpolate import CompileContext
 from retinue.compile.layers import Layer, Layers
 from retinue.compile.mistakes import read_agent
+from retinue.compile.origins import Origin, origins
 from retinue.compile.output import compile_output_schema
 from retinue.compile.reader import Reader, ReadError
-from retinue.compile.report import Report, masked
+from retinue.compile.report import Report
 from retinue.compile.route import compile_limits, compile_route, refuse_offline
 from retinue.compile.servers import compile_servers
 from retinue.compile.shared import compile_auth, read_shared
@@ -36,18 +37,6 @@ from retinue.compile.variables import Variables, read_variables
 from retinue.diagnostics import CompileError, Diagnostic, Location, did_you_mean
 from retinue.errors import UsageError
 from retinue.project import Project
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A value of an agent and where it was written: `model.settings.temperature`, `0.1`, a place.
-
-    `value` is on one line, with references as they were written and secrets masked.
-    """
-
-    path: str
-    value: str
-    place: Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +172,19 @@ class _Compiler:
         return {name for circle in found for name in circle.names}
 
     def _paths(self) -> list[str]:
-        return [self._project.shown(path) for path in self._project.agent_files()]
+        return [path for paths in self._by_stem.values() for path in paths]
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """The agent files by what comes before the suffix."""
+        found: dict[str, list[str]] = {}
+        for path in self._project.agent_files():
+            found.setdefault(path.stem, []).append(self._project.shown(path))
+        return found
 
     def _chosen(self, names: list[str]) -> list[str]:
         """The files of the agents `names`; all files are read only where stems don't decide."""
-        files = self._paths()
-        likely = [path for name in names for path in files if PurePath(path).stem == name]
+        likely = [path for name in names for path in self._by_stem.get(name, ())]
         if [self._file(path).name for path in likely] == names:
             return likely
         return [path for name in names for path in _named(name, self._by_name())]
@@ -207,7 +203,7 @@ class _Compiler:
     def _exists(self, name: str) -> bool:
         """Whether an agent has that name; all files are read only where a stem doesn't decide."""
         if name not in self._found:
-            likely = [path for path in self._paths() if PurePath(path).stem == name]
+            likely = self._by_stem.get(name, ())
             by_stem = any(self._file(path).name == name for path in likely)
             self._found[name] = by_stem or name in self._by_name()
         return self._found[name]
@@ -234,7 +230,7 @@ class _Compiler:
             return None
         spec, root = read
         if self._context.origins:
-            self._origins[spec.name or file.name] = _origins(root)
+            self._origins[spec.name or file.name] = origins(root)
         fallbacks = (("models", name) for name in spec.model.fallbacks)
         return self._compiled(spec, root, file, file.document, self._with(fallbacks, layer))
 
@@ -339,18 +335,6 @@ class _Compiler:
             message = f"the skill '{name}' can't be loaded"
             report.error(place, message, "broken-skill", f"see what is said of skills/{name}")
         return self._skills[name]
-
-
-def _origins(root: Node) -> tuple[Origin, ...]:
-    return tuple(
-        Origin(".".join(map(str, path)), _shown(node.value), node.place)
-        for path, node in root.where(lambda _: True)
-    )
-
-
-def _shown(value: object) -> str:
-    text = value.text if isinstance(value, Pending) else str(value)
-    return " ".join(masked(text).split())
 
 
 def _named(name: str, paths: Mapping[str, list[str]]) -> list[str]:

@@ -149,7 +149,7 @@ class _File:
             lambda path: holds_references(agent_path(path)),
             lambda path: may_wait(agent_path(path)),
         )
-        root = stage.apply(replace(self.document, root=root))
+        root = stage.apply(self.document, root)
         spec, root = read_spec(ProjectSpec, root, report, _filled) or (ProjectSpec(), _no_keys())
         return SharedEntry(spec, Layer(root, stage.used, stage.written, (PROJECT_FILE,)), report)
 

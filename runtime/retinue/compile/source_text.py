@@ -34,6 +34,18 @@ def decode(file: str, data: bytes, report: Report) -> str | None:
     return None
 
 
+def decode_text(file: str, data: bytes, report: Report) -> str | None:
+    """As `decode`, for a text that is sent on as it stands: a NUL character is refused too."""
+    text = decode(file, data, report)
+    before, nul, _ = (text or "").partition("\0")
+    if not nul:
+        return text
+    lines = split_lines(before)
+    place = Location(file, len(lines), len(lines[-1]) + 1)
+    report.error(place, "the character U+0000 is not allowed", "control-character", "remove it")
+    return None
+
+
 def blanked(text: str) -> str:
     """`text` with a space for every character that YAML forbids: places stay the same."""
     return _DISALLOWED.sub(" ", text)
