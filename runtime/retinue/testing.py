@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
-from retinue.agent import Agent, Deployment, Instructions, JsonValue, Route
+from retinue.agent import Agent, Deployment, Instructions, JsonValue, Limits, Route
+from retinue.run.budget import Budget
+from retinue.run.caller import Caller
+from retinue.run.context import RunContext
 from retinue.run.events import FinishReason, ModelEvent, ModelFinished, TextDelta, ToolResult, Usage
 from retinue.run.messages import ToolCall
 from retinue.run.ports import ModelRequest, Tool
@@ -67,6 +70,11 @@ class ScriptedModel:
         self.closed = True
 
 
+def run_context(caller: Caller | None = None, **limits: Any) -> RunContext:
+    """The context of a run with these limits; only where an event loop runs."""
+    return RunContext(Budget(Limits(**limits)), caller or Caller())
+
+
 Function = Callable[..., Any]
 
 
@@ -83,7 +91,7 @@ class FakeToolbox:
         schema: dict[str, JsonValue] = {"type": "object"}
         return tuple(Tool(name, f.__doc__ or "", schema) for name, f in self._functions.items())
 
-    async def call(self, call: ToolCall) -> ToolResult:
+    async def call(self, call: ToolCall, _: RunContext) -> ToolResult:
         self.calls.append(call)
         try:
             value = self._functions[call.name](**json.loads(call.arguments))

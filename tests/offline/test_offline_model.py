@@ -9,6 +9,7 @@ import pytest
 from offline.conftest import Asker
 from retinue.agent import JsonValue, Limits
 from retinue.offline.model import MAX_POLLS, OfflineModel
+from retinue.run.context import RunContext
 from retinue.run.events import ModelFinished, RunFinished, TextDelta, ToolResult
 from retinue.run.loop import run
 from retinue.run.messages import Message, ToolCall
@@ -299,7 +300,7 @@ class ServerToolbox:
     def tools(self) -> tuple[Tool, ...]:
         return tuple(Tool(t.name, t.description, t.input_schema) for t in self._asker.tools)
 
-    async def call(self, call: ToolCall) -> ToolResult:
+    async def call(self, call: ToolCall, _: RunContext) -> ToolResult:
         self.calls.append(call)
         arguments: dict[str, JsonValue] = json.loads(call.arguments)
         result = self._asker.call(call.name, **arguments)

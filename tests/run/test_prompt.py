@@ -7,7 +7,8 @@ import pytest
 
 from retinue.agent import Instructions, Skill, Variable
 from retinue.errors import RequestError
-from retinue.run.prompt import Caller, Prompt, sample_caller
+from retinue.run.caller import Caller
+from retinue.run.prompt import Prompt, sample_caller
 from retinue.testing import agent
 
 NOON = datetime(2026, 2, 3, 12, 30, tzinfo=UTC)

@@ -15,6 +15,7 @@ from retinue.run.events import ToolResult
 from retinue.run.messages import ToolCall
 from retinue.run.skills import BUDGET, catalogue, open_below, skill_tools
 from retinue.run.toolbox import AgentToolbox
+from retinue.testing import run_context
 
 
 def skill(name: str = "sql-style", **changes: Any) -> Skill:
@@ -99,7 +100,7 @@ def toolbox(tmp_path: Path) -> AgentToolbox:
 
 
 async def call(toolbox: AgentToolbox, tool: str, /, **arguments: Any) -> ToolResult:
-    return await toolbox.call(ToolCall("c1", tool, json.dumps(arguments)))
+    return await toolbox.call(ToolCall("c1", tool, json.dumps(arguments)), run_context())
 
 
 async def read(toolbox: AgentToolbox, path: str, **arguments: Any) -> ToolResult:

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from retinue.agent import Stdio, ToolServer
 from retinue.errors import ToolError
+from retinue.run.context import RunContext
 from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
 from retinue.run.messages import ToolCall
 from retinue.run.ports import Tool
 from retinue.run.references import environment
 from retinue.run.toolbox import AgentToolbox, Arguments, BuiltIn, exposed_names
+from retinue.testing import run_context
 
 SERVERS = Path(__file__).parent / "servers"
 SCHEMA: dict[str, Any] = {
@@ -36,7 +38,7 @@ def weather(schema: dict[str, Any] = SCHEMA) -> tuple[AgentToolbox, list[Argumen
     """A toolbox with one tool that notes its arguments."""
     seen: list[Arguments] = []
 
-    async def run(arguments: Arguments) -> ToolResult:
+    async def run(arguments: Arguments, _: RunContext) -> ToolResult:
         seen.append(arguments)
         return ToolResult("sunny")
 
@@ -44,7 +46,7 @@ def weather(schema: dict[str, Any] = SCHEMA) -> tuple[AgentToolbox, list[Argumen
 
 
 async def call(toolbox: AgentToolbox, name: str, arguments: str = "{}") -> ToolResult:
-    return await toolbox.call(ToolCall("c1", name, arguments))
+    return await toolbox.call(ToolCall("c1", name, arguments), run_context())
 
 
 async def test_valid_arguments_reach_the_tool() -> None:
@@ -109,10 +111,10 @@ async def test_an_unknown_tool_names_the_nearest() -> None:
 
 
 async def test_failures_are_results(caplog: pytest.LogCaptureFixture) -> None:
-    async def refuse(_: Arguments) -> ToolResult:
+    async def refuse(_: Arguments, _context: RunContext) -> ToolResult:
         raise ToolError("the vault is closed")
 
-    async def break_down(_: Arguments) -> ToolResult:
+    async def break_down(_: Arguments, _context: RunContext) -> ToolResult:
         raise ZeroDivisionError("sk-secret")
 
     schema = {"type": "object"}
@@ -128,7 +130,7 @@ async def test_failures_are_results(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_cancellation_passes_through() -> None:
-    async def wait(_: Arguments) -> ToolResult:
+    async def wait(_: Arguments, _context: RunContext) -> ToolResult:
         await asyncio.sleep(30)
         return ToolResult("late")
 
@@ -208,7 +210,7 @@ async def test_servers_tools_come_under_their_servers_names() -> None:
         assert "There is no tool 'two__other'" in (await call(toolbox, "two__other")).text
 
 
-async def _nothing(_: Arguments) -> ToolResult:
+async def _nothing(_: Arguments, _context: RunContext) -> ToolResult:
     return ToolResult("")
 
 

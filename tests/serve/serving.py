@@ -11,12 +11,12 @@ import httpx
 import openai
 
 from retinue.agent import Agent
+from retinue.run.caller import Caller
 from retinue.run.events import Event
 from retinue.run.loop import run
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import Model
-from retinue.run.prompt import Caller
 from retinue.serve import app_for
 from retinue.serve.server import Server, listen, server_config
 from retinue.testing import FakeToolbox, ScriptedModel, agent

@@ -61,7 +61,7 @@ async def _ask(
     from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript, as_json  # noqa: PLC0415
     from retinue.offline.runtime import runtime_for  # noqa: PLC0415
-    from retinue.run.prompt import Caller  # noqa: PLC0415
+    from retinue.run.caller import Caller  # noqa: PLC0415
 
     if offline:
         for line in (live.OFFLINE_BANNER, *live.offline_gaps([agent])):

@@ -56,7 +56,7 @@ def command(
     from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript  # noqa: PLC0415
     from retinue.offline.runtime import runtime_for  # noqa: PLC0415
-    from retinue.run.prompt import Caller  # noqa: PLC0415
+    from retinue.run.caller import Caller  # noqa: PLC0415
 
     for line in (live.OFFLINE_BANNER, *live.offline_gaps([chosen])) if offline else ():
         typer.echo(line, err=True)

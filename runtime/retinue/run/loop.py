@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from retinue.agent import Limits
-from retinue.errors import RunError
+from retinue.run.budget import Budget
+from retinue.run.context import RunContext
 from retinue.run.deadline import Deadline, before
 from retinue.run.events import Event, ToolFinished, ToolStarted, TurnStarted
 from retinue.run.messages import Message, ToolCall
@@ -21,20 +22,21 @@ async def run(
     *,
     model: Model,
     toolbox: Toolbox,
-    limits: Limits,
+    limits: Limits | None = None,
     options: RunOptions | None = None,
-    user_token: str | None = None,
+    context: RunContext | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Ask the model, run the tools it calls, ask again, until it answers or a limit is met.
 
-    `messages` begin with the system prompt. The last event is a RunFinished. Raises ModelError,
-    and RunError at the deadline, unless there is an answer already and only tools are waited for.
-    Close the generator (`aclosing`) to stop the run: the model call and the tools under way are
-    cancelled.
+    `messages` begin with the system prompt; `limits` are for a run without a `context`. The last
+    event is a RunFinished. Raises ModelError, and RunError at the deadline, unless there is an
+    answer already and only tools are waited for. Close the generator (`aclosing`) to stop the run:
+    the model call and the tools under way are cancelled.
     """
     options = options or RunOptions()
-    progress = Progress(limits, options)
-    end = asyncio.get_running_loop().time() + limits.timeout
+    context = context or RunContext(Budget(limits or Limits()))
+    budget = context.budget
+    progress = Progress(budget, options)
     while progress.goes_on:
         yield TurnStarted(progress.turns + 1)
         turn = Turn(progress.check)
@@ -44,10 +46,10 @@ async def run(
             tool_choice=progress.tool_choice,
             settings=progress.settings(),
             output=options.output,
-            user_token=user_token,
-            deadline=end,
+            user_token=context.caller.token,
+            deadline=budget.end,
         )
-        events = before(Deadline(end), model.stream(request), lambda: _too_late(limits))
+        events = before(Deadline(budget.end), model.stream(request), budget.too_late)
         async with aclosing(events) as stream:
             async for event in stream:
                 shown = turn.take(event)
@@ -56,29 +58,31 @@ async def run(
         for held in progress.add_answer(turn):
             yield held
         if progress.own_calls:
-            async with aclosing(_call_all(progress.own_calls, toolbox, end)) as results:
+            async with aclosing(_call_all(progress.own_calls, toolbox, context)) as results:
                 async for result in results:
                     progress.note(result)
                     yield result
-            if progress.add_results():
+            if progress.add_results() and not budget.over:
+                if context.handoff:
+                    progress.stop("stop", None)
                 continue
             if not progress.answered:
-                raise _too_late(limits)
+                raise budget.too_late()
             progress.stop("length", "timeout")
     yield progress.finished()
 
 
 async def _call_all(
-    calls: Sequence[ToolCall], toolbox: Toolbox, end: float
+    calls: Sequence[ToolCall], toolbox: Toolbox, context: RunContext
 ) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
     """Start every call at once; yield each as it finishes, until the deadline."""
-    tasks = {asyncio.create_task(_timed(call, toolbox)) for call in calls}
+    tasks = {asyncio.create_task(_timed(call, toolbox, context)) for call in calls}
     pending = set(tasks)
     try:
         for call in calls:
             yield ToolStarted(call)
         while pending:
-            left = max(0.0, end - asyncio.get_running_loop().time())
+            left = max(0.0, context.budget.end - asyncio.get_running_loop().time())
             done, pending = await asyncio.wait(
                 pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
             )
@@ -92,11 +96,7 @@ async def _call_all(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _timed(call: ToolCall, toolbox: Toolbox) -> ToolFinished:
+async def _timed(call: ToolCall, toolbox: Toolbox, context: RunContext) -> ToolFinished:
     start = time.monotonic()
-    result = await toolbox.call(call)
+    result = await toolbox.call(call, context)
     return ToolFinished(call, result, time.monotonic() - start)
-
-
-def _too_late(limits: Limits) -> RunError:
-    return RunError(f"the run did not finish within its limit of {limits.timeout:g} s")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from retinue.agent import Deployment, JsonValue, Ref
+from retinue.run.context import RunContext
 from retinue.run.events import ModelEvent, ToolResult
 from retinue.run.messages import Message, ToolCall
 
@@ -97,5 +98,5 @@ class Toolbox(Protocol):
     def notices(self) -> tuple[str, ...]:
         """Lines for the system prompt, such as the name of a server that is down."""
 
-    async def call(self, call: ToolCall) -> ToolResult:
+    async def call(self, call: ToolCall, context: RunContext) -> ToolResult:
         """Run the tool. A tool's failure is a result with `is_error`, never an exception."""

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 
-from retinue.agent import JsonValue, Limits
+from retinue.agent import JsonValue
 from retinue.errors import ModelError
+from retinue.run.budget import Budget
 from retinue.run.events import (
     Event,
     FinishReason,
@@ -15,7 +16,6 @@ from retinue.run.events import (
     TextDelta,
     ToolFinished,
     ToolStarted,
-    Usage,
 )
 from retinue.run.messages import Message, ToolCall
 from retinue.run.options import RunOptions
@@ -33,23 +33,24 @@ class Progress:
     next turn sees. `own_calls` are the agent's own calls of the last turn.
     """
 
-    def __init__(self, limits: Limits, options: RunOptions) -> None:
+    def __init__(self, budget: Budget, options: RunOptions) -> None:
         self.messages: list[Message] = []
         self.aside: tuple[Message, ...] = ()
         self.results: dict[str, ToolFinished] = {}
-        self.turns = 0
-        self.goes_on = True
+        self.goes_on = budget.has_turns
         self.own_calls: tuple[ToolCall, ...] = ()
         self.check = OutputCheck(options.output) if options.output else None
-        self._limits = limits
+        self._budget = budget
         self._options = options
         self._callers = frozenset(tool.name for tool in options.tools)
         self._callers_calls: tuple[ToolCall, ...] = ()
-        self._usage = Usage()
-        self._tool_calls = 0
-        self._reason: FinishReason = "stop"
-        self._cause: StopCause | None = None
+        self._reason: FinishReason = "length"
+        self._cause: StopCause | None = "max_turns"
         self._repaired = False
+
+    @property
+    def turns(self) -> int:
+        return self._budget.turns
 
     @property
     def callers_tools(self) -> tuple[Tool, ...]:
@@ -65,9 +66,9 @@ class Progress:
     def settings(self) -> Mapping[str, JsonValue]:
         """The caller's settings, with no more tokens for an answer than the run has left."""
         given = self._options.settings
-        if self._limits.max_tokens is None:
+        left = self._budget.tokens
+        if left is None:
             return given
-        left = self._limits.max_tokens - self._usage.total_tokens
         named = next((name for name in _LONGEST if name in given), "max_tokens")
         asked = given.get(named)
         most = min(asked, left) if isinstance(asked, int) else left
@@ -78,9 +79,8 @@ class Progress:
         finish = turn.finish
         if finish is None:
             raise ModelError("truncated", "the model's answer ended without a finish reason")
-        self.turns += 1
         self.own_calls, self.aside = (), ()
-        self._usage += finish.usage
+        self._budget.spend(finish.usage)
         # A call beside `length` or `content_filter` may have been cut short: it must not run.
         complete = finish.reason in ("tool_calls", "stop")
         calls = self._with_unique_ids(turn.calls) if complete else ()
@@ -93,17 +93,17 @@ class Progress:
 
     def _add_calls(self, turn: Turn, calls: tuple[ToolCall, ...]) -> None:
         own = tuple(call for call in calls if call.name not in self._callers)
-        over = self._limit_met(len(own)) if own else None
+        over = self._budget.met(len(own)) if own else None
         if over:
             self.messages.append(turn.message())
             return self.stop("length", over)
-        self._tool_calls += len(own)
+        self._budget.call(len(own))
         self.own_calls = own
         self._callers_calls = tuple(call for call in calls if call.name in self._callers)
         self.messages.append(turn.message(calls))
         if self._callers_calls:
             return self.stop("tool_calls", None)
-        if self.turns >= self._limits.max_turns:
+        if not self._budget.has_turns:
             self.stop("length", "max_turns")
         return None
 
@@ -122,7 +122,7 @@ class Progress:
 
     def _repair(self, turn: Turn, problem: str, check: OutputCheck) -> None:
         """Let the model answer once more. Raises ModelError when it has had its chance."""
-        if self._repaired or self.turns >= self._limits.max_turns or self._limit_met(0):
+        if self._repaired or not self._budget.has_turns or self._budget.met():
             raise ModelError(
                 "bad_output", f"the model's answer is not of the form asked for: {problem}"
             )
@@ -131,24 +131,12 @@ class Progress:
 
     def _cut_by(self, reason: FinishReason) -> StopCause | None:
         """Whether an answer was cut by what the run had left, not by its own limit."""
-        most = self._limits.max_tokens
-        spent = most is not None and self._usage.total_tokens >= most
-        return "max_tokens" if reason == "length" and spent else None
+        return self._budget.met() if reason == "length" else None
 
     def stop(self, reason: FinishReason, cause: StopCause | None) -> None:
         """The run ends, once the calls under way are answered."""
         self.goes_on = False
         self._reason, self._cause = reason, cause
-
-    def _limit_met(self, more: int) -> StopCause | None:
-        limits, usage = self._limits, self._usage
-        if self._tool_calls + more > limits.max_tool_calls:
-            return "max_tool_calls"
-        if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
-            return "max_tokens"
-        if limits.max_cost_usd is not None and (usage.cost_usd or 0.0) >= limits.max_cost_usd:
-            return "max_cost_usd"
-        return None
 
     def _with_unique_ids(self, calls: list[ToolCall]) -> tuple[ToolCall, ...]:
         """Models repeat and forget ids; an answer that goes to the wrong call would be a lie."""
@@ -184,8 +172,8 @@ class Progress:
         """The run's last event."""
         return RunFinished(
             self._reason,
-            self._usage,
-            self.turns,
+            self._budget.usage,
+            self._budget.turns,
             tuple(self.messages),
             self._cause,
             self._callers_calls,

@@ -1,28 +1,13 @@
 """An agent and its caller → the system prompt of one run."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from retinue.agent import Agent, JsonValue, Variable
 from retinue.compile.rendering import Renderer
 from retinue.errors import RequestError
+from retinue.run.caller import Caller
 from retinue.run.skills import catalogue
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who asks, and what the request says of itself. Feeds prompt variables; all of it optional.
-
-    `metadata` is the request's own `metadata` object, strings to strings: never to be trusted.
-    `token` is the caller's own Databricks token, for the workspace's host and nobody else.
-    """
-
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    user_id: str | None = None
-    user_name: str | None = None
-    user_email: str | None = None
-    token: str | None = field(default=None, repr=False)
 
 
 class Prompt:

@@ -8,18 +8,22 @@ from types import TracebackType
 from typing import Self
 
 from retinue.agent import Agent, JsonValue, ToolServer
-from retinue.errors import NotReadyError, NotSupportedError, RequestError
-from retinue.run.events import Event
+from retinue.errors import NotReadyError, NotSupportedError, RequestError, UsageError
+from retinue.run.budget import Budget
+from retinue.run.caller import Caller
+from retinue.run.context import RunContext
+from retinue.run.events import Event, RunFinished
 from retinue.run.loop import run
 from retinue.run.mcp import Connection
 from retinue.run.messages import Message
 from retinue.run.models import MODELS, open_model
 from retinue.run.options import RunOptions
 from retinue.run.ports import Lookup, Model, ModelFactory, OutputFormat, Tool
-from retinue.run.prompt import Caller, Prompt
+from retinue.run.prompt import Prompt
 from retinue.run.references import environment
 from retinue.run.settings import check_bounds
 from retinue.run.skills import skill_tools
+from retinue.run.sub_agents import sub_agent_tools
 from retinue.run.toolbox import AgentToolbox
 
 
@@ -36,6 +40,8 @@ class _Ready:
 class Runtime:
     """Every model and tool server that the agents need, opened once: `async with Runtime(agents)`.
 
+    `sub_agents` are called by the agents, and not run by themselves.
+
     Equal servers share a connection. A server that is down costs its own tools; the agents work
     on, and it is tried again. `models` maps a provider to what opens its routes; `patience` is
     how long opening waits for servers that are slow, in seconds: they go on in the background.
@@ -46,25 +52,30 @@ class Runtime:
         self,
         agents: Iterable[Agent],
         *,
+        sub_agents: Iterable[Agent] = (),
         models: Mapping[str, ModelFactory] = MODELS,
         lookup: Lookup | None = None,
         patience: float = 20.0,
     ) -> None:
         self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
-        _refuse_unsupported(self.agents.values())
+        self._known = {**{agent.name: agent for agent in sub_agents}, **self.agents}
+        _refuse_unsupported(self._known.values())
+        _require_sub_agents(self._known)
         self._models = models
         self._patience = patience
         self._lookup = lookup or environment()
         self._connections: dict[ToolServer, Connection] = {}
         self._background: list[asyncio.Task[None]] = []
-        self._ready = {name: self._prepare(agent) for name, agent in self.agents.items()}
+        self._ready = {name: self._prepare(agent) for name, agent in self._known.items()}
 
     def _prepare(self, agent: Agent) -> _Ready:
         connections = [self._connection(server) for server in agent.mcp_servers]
+        others = sub_agent_tools(agent, self._known, self._ask)
+        built_ins = (*skill_tools(agent.skills), *others)
         return _Ready(
             agent,
             open_model(agent.model, self._models, self._lookup),
-            AgentToolbox(connections, skill_tools(agent.skills)),
+            AgentToolbox(connections, built_ins),
             Prompt(agent),
         )
 
@@ -121,20 +132,60 @@ class Runtime:
         server is down, and what `retinue.run.loop.run` raises. Close it (`aclosing`) to stop the
         run.
         """
-        ready = self._ready[name]
-        self._require(ready.agent)
-        system = self.system_prompt(name, caller)
-        events = run(
-            (Message("system", system), *conversation) if system else conversation,
-            model=ready.model,
-            toolbox=ready.toolbox,
-            limits=ready.agent.limits,
-            options=_allowed(options or RunOptions(), ready),
-            user_token=caller.token if caller else None,
-        )
+        budget = Budget(self._ready[name].agent.limits)
+        events = self._run(name, conversation, options or RunOptions(), caller or Caller(), budget)
         async with aclosing(events):
             async for event in events:
                 yield event
+
+    async def _run(
+        self,
+        name: str,
+        conversation: Sequence[Message],
+        options: RunOptions,
+        caller: Caller,
+        budget: Budget,
+    ) -> AsyncGenerator[Event, None]:
+        """The run of `name`, and of the agents that it hands the conversation over to."""
+        before: tuple[Message, ...] = ()
+        spent = budget
+        while True:
+            ready = self._ready[name]
+            self._require(ready.agent)
+            system = self.system_prompt(name, caller)
+            context = RunContext(spent, caller)
+            events = run(
+                (Message("system", system), *conversation) if system else conversation,
+                model=ready.model,
+                toolbox=ready.toolbox,
+                options=_allowed(options, ready),
+                context=context,
+            )
+            async with aclosing(events):
+                async for event in events:
+                    if not isinstance(event, RunFinished):
+                        yield event
+                        continue
+                    end = event
+            if context.handoff is None or end.reason != "stop":
+                messages = (*before, *end.messages)
+                yield replace(end, messages=messages, usage=budget.usage, turns=budget.turns)
+                return
+            note = Message("system", f"The agent {name} handed this conversation over to you.")
+            said = [replace(m, tool_calls=()) for m in end.messages if m.role == "assistant"]
+            conversation = (*conversation, *(m for m in said if m.content), note)
+            before += end.messages
+            name = context.handoff
+            spent = Budget(self._ready[name].agent.limits, spent)
+
+    async def _ask(self, name: str, question: str, asking: RunContext) -> RunFinished:
+        """A sub-agent's answer. Raises what `run` does."""
+        budget = Budget(self._ready[name].agent.limits, asking.budget)
+        conversation = (Message("user", question),)
+        events = self._run(name, conversation, RunOptions(), asking.caller, budget)
+        async with aclosing(events):
+            ends = [event async for event in events if isinstance(event, RunFinished)]
+        return ends[-1]
 
     def _require(self, agent: Agent) -> None:
         for server in agent.mcp_servers:
@@ -166,6 +217,14 @@ class Runtime:
             "problem": connection.problem,
             "tools": len(connection.tools),
         }
+
+
+def _require_sub_agents(known: Mapping[str, Agent]) -> None:
+    """Raises UsageError for an agent that is called and isn't there."""
+    for agent in known.values():
+        for sub in agent.sub_agents:
+            if sub.agent not in known:
+                raise UsageError(f"{agent.name} calls the agent '{sub.agent}', which isn't loaded")
 
 
 def _refuse_unsupported(agents: Iterable[Agent]) -> None:

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 from retinue.agent import JsonValue, Skill
 from retinue.diagnostics import did_you_mean
 from retinue.errors import ToolError
+from retinue.run.context import RunContext
 from retinue.run.events import ToolResult
 from retinue.run.ports import Tool
 from retinue.run.toolbox import Arguments, BuiltIn
@@ -34,10 +35,10 @@ def skill_tools(skills: Sequence[Skill]) -> tuple[BuiltIn, ...]:
         return ()
     by_name = {skill.name: skill for skill in skills}
 
-    async def load(arguments: Arguments) -> ToolResult:
+    async def load(arguments: Arguments, _: RunContext) -> ToolResult:
         return ToolResult(_loaded(_named(by_name, arguments["name"])))
 
-    async def read(arguments: Arguments) -> ToolResult:
+    async def read(arguments: Arguments, _: RunContext) -> ToolResult:
         skill = _named(by_name, arguments["skill"])
         # In a thread: a slow disk must not hold up other runs.
         text = await asyncio.to_thread(_file_text, skill, str(arguments["path"]))

@@ -12,6 +12,7 @@ import orjson
 from retinue.agent import JsonValue
 from retinue.diagnostics import did_you_mean
 from retinue.errors import ToolError
+from retinue.run.context import RunContext
 from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
 from retinue.run.messages import ToolCall
@@ -26,12 +27,15 @@ _LONGEST_NAME = 64
 _LONGEST_ARGUMENTS = 1_000_000
 
 
+Run = Callable[[Arguments, RunContext], Awaitable[ToolResult]]
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
     """A tool of our own. `run` gets arguments that fit its parameters; it may raise ToolError."""
 
     tool: Tool
-    run: Callable[[Arguments], Awaitable[ToolResult]]
+    run: Run
 
 
 @dataclass(slots=True)
@@ -39,7 +43,7 @@ class _Entry:
     """A tool under the name the model knows. `source` is None for a built-in tool."""
 
     tool: Tool
-    run: Callable[[Arguments], Awaitable[ToolResult]]
+    run: Run
     source: Connection | None = None
     _check: Check | None = None
 
@@ -83,10 +87,10 @@ class AgentToolbox:
             for c in missing
         )
 
-    async def call(self, call: ToolCall) -> ToolResult:
+    async def call(self, call: ToolCall, context: RunContext) -> ToolResult:
         try:
             entry = self._entry(call.name)
-            return await entry.run(_checked(entry, call.arguments))
+            return await entry.run(_checked(entry, call.arguments), context)
         except ToolError as error:
             return ToolResult(str(error), is_error=True)
         except Exception:
@@ -143,8 +147,8 @@ def _hashed(name: str, server: str, tool: str) -> str:
     return f"{name[: _LONGEST_NAME - 9]}_{digest}"
 
 
-def _caller(connection: Connection, name: str) -> Callable[[Arguments], Awaitable[ToolResult]]:
-    async def run(arguments: Arguments) -> ToolResult:
+def _caller(connection: Connection, name: str) -> Run:
+    async def run(arguments: Arguments, _: RunContext) -> ToolResult:
         return await connection.call(name, arguments)
 
     return run

@@ -10,9 +10,9 @@ from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
 
+from retinue.run.caller import Caller
 from retinue.run.events import Event, RunFinished, Usage
 from retinue.run.options import RunOptions
-from retinue.run.prompt import Caller
 from retinue.run.runtime import Runtime
 from retinue.serve.access import HUNG_UP, RequestRecord, record_of
 from retinue.serve.answers import EventStream, HangUp, Pace, send_error, send_json

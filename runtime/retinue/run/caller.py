@@ -1,0 +1,19 @@
+"""Who asks, as a run and its tools know them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, and what the request says of itself. Feeds prompt variables; all of it optional.
+
+    `metadata` is the request's own `metadata` object, strings to strings: never to be trusted.
+    `token` is the caller's own Databricks token, for the workspace's host and nobody else.
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    user_id: str | None = None
+    user_name: str | None = None
+    user_email: str | None = None
+    token: str | None = field(default=None, repr=False)

@@ -1,0 +1,18 @@
+"""What a run shares with its tools and sub-agents."""
+
+from dataclasses import dataclass, field
+
+from retinue.run.budget import Budget
+from retinue.run.caller import Caller
+
+
+@dataclass(slots=True)
+class RunContext:
+    """Whom the run is for, and what it may use.
+
+    A tool sets `handoff` to the name of the agent that is to go on instead.
+    """
+
+    budget: Budget
+    caller: Caller = field(default_factory=Caller)
+    handoff: str | None = None

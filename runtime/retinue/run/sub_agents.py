@@ -1,0 +1,60 @@
+"""An agent's sub-agents → tools that ask them, or hand the conversation over to them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from retinue.agent import Agent, JsonValue
+from retinue.errors import ModelError, NotReadyError, PromptError, RequestError, RunError, ToolError
+from retinue.run.context import RunContext
+from retinue.run.events import RunFinished, ToolResult
+from retinue.run.ports import Tool
+from retinue.run.toolbox import Arguments, BuiltIn
+
+Ask = Callable[[str, str, RunContext], Awaitable[RunFinished]]
+"""An agent's name, a question and the asking run's context → how the sub-agent's run ended."""
+
+_FAULTS = (ModelError, NotReadyError, PromptError, RequestError, RunError)
+
+
+def sub_agent_tools(agent: Agent, known: Mapping[str, Agent], ask: Ask) -> tuple[BuiltIn, ...]:
+    """`ask_NAME` or `hand_over_to_NAME` for each sub-agent, which is one of `known`."""
+    return tuple(
+        _handoff(known[sub.agent]) if sub.mode == "handoff" else _question(known[sub.agent], ask)
+        for sub in agent.sub_agents
+    )
+
+
+def _question(other: Agent, ask: Ask) -> BuiltIn:
+    async def run(arguments: Arguments, context: RunContext) -> ToolResult:
+        try:
+            end = await ask(other.name, str(arguments["question"]), context)
+        except _FAULTS as error:
+            raise ToolError(f"{other.name} could not answer: {error}") from error
+        said = [m.content for m in end.messages if m.role == "assistant" and m.content]
+        text = said[-1] if said else ""
+        if end.cause:
+            text = f"{text}\n\n({other.name} was stopped before it was done: {end.cause})".lstrip()
+        return ToolResult(text)
+
+    described = f"Ask the agent {other.name}. {other.description}".strip()
+    asked = "The question, with all that is needed to answer it: nothing else is passed on."
+    return BuiltIn(_tool(f"ask_{other.name}", described, "question", asked), run)
+
+
+def _handoff(other: Agent) -> BuiltIn:
+    async def run(_: Arguments, context: RunContext) -> ToolResult:
+        context.handoff = context.handoff or other.name
+        return ToolResult(f"{context.handoff} goes on with the conversation.")
+
+    described = f"Let the agent {other.name} go on with this conversation. {other.description}"
+    reason = "Why, in a sentence, and what the other agent should know."
+    return BuiltIn(_tool(f"hand_over_to_{other.name}", described.strip(), "reason", reason), run)
+
+
+def _tool(name: str, description: str, parameter: str, about: str) -> Tool:
+    schema: dict[str, JsonValue] = {
+        "type": "object",
+        "properties": {parameter: {"type": "string", "minLength": 1, "description": about}},
+        "required": [parameter],
+        "additionalProperties": False,
+    }
+    return Tool(name, description, schema)

@@ -1,0 +1,176 @@
+"""Agents that ask other agents, and that hand a conversation over, on one budget."""
+
+from collections.abc import Mapping
+from contextlib import aclosing
+
+import pytest
+
+from retinue.agent import Agent, Limits, SubAgent
+from retinue.errors import ModelError, UsageError
+from retinue.run.caller import Caller
+from retinue.run.events import Event, RunFinished, TextDelta, ToolFinished, Usage
+from retinue.run.messages import Message
+from retinue.run.runtime import Runtime
+from retinue.testing import ScriptedModel, agent, calls, route, says
+
+ASK = [Message("user", "What was sold?")]
+LEAD = (SubAgent(agent="digger"),)
+USAGE = Usage(10, 5)
+
+
+def lead(sub_agents: tuple[SubAgent, ...] = LEAD, **fields) -> Agent:
+    return agent("lead", model=route("lead/m"), sub_agents=sub_agents, **fields)
+
+
+def digger(**fields) -> Agent:
+    return agent("digger", "Dig.", model=route("digger/m"), description="Digs deep.", **fields)
+
+
+async def play(
+    models: Mapping[str, ScriptedModel], *agents: Agent, caller: Caller | None = None
+) -> list[Event]:
+    """The events of a run of the first agent; the others are there to be called."""
+    factories = {name: lambda _deployment, _lookup, m=m: m for name, m in models.items()}
+    async with Runtime(agents[:1], sub_agents=agents[1:], models=factories) as runtime:
+        assert list(runtime.agents) == [agents[0].name]
+        async with aclosing(runtime.run(agents[0].name, ASK, caller=caller)) as events:
+            return [event async for event in events]
+
+
+def end(events: list[Event]) -> RunFinished:
+    (found,) = [event for event in events if isinstance(event, RunFinished)]
+    assert events[-1] is found
+    return found
+
+
+async def test_a_sub_agent_is_asked_and_its_answer_is_the_tools():
+    models = {
+        "lead": ScriptedModel(calls(("ask_digger", {"question": "How much?"})), says("It was 7.")),
+        "digger": ScriptedModel(says("7 loaves")),
+    }
+    events = await play(models, lead(), digger())
+    assert [e.result.text for e in events if isinstance(e, ToolFinished)] == ["7 loaves"]
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "It was 7."
+    (tool,) = models["lead"].requests[0].tools
+    assert tool.name == "ask_digger"
+    assert "Digs deep." in tool.description
+    asked = models["digger"].requests[0].messages
+    assert [(m.role, m.content) for m in asked] == [("system", "Dig."), ("user", "How much?")]
+
+
+async def test_what_sub_agents_spend_is_the_runs_too():
+    models = {
+        "lead": ScriptedModel(calls(("ask_digger", {"question": "?"}), usage=USAGE), says("ok")),
+        "digger": ScriptedModel(says("dug", usage=Usage(100, 50))),
+    }
+    finish = end(await play(models, lead(), digger()))
+    assert finish.usage.input_tokens == 10 + 100 + 10
+    assert finish.turns == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "cause"),
+    [
+        (Limits(max_tokens=100), "max_tokens"),
+        (Limits(max_turns=2), "max_turns"),
+        (Limits(max_tool_calls=3), "max_tool_calls"),
+    ],
+)
+async def test_the_limits_of_the_first_agent_hold_for_all(limits, cause):
+    """Each asks for one more tool for ever."""
+    models = {
+        "lead": ScriptedModel(calls(("ask_digger", {"question": "?"}), usage=USAGE)),
+        "digger": ScriptedModel(calls(("ask_other", {"question": "?"}), usage=USAGE)),
+        "other": ScriptedModel(calls(("load_skill", {}), usage=USAGE)),
+    }
+    other = agent("other", model=route("other/m"))
+    finish = end(
+        await play(
+            models, lead(limits=limits), digger(sub_agents=(SubAgent(agent="other"),)), other
+        )
+    )
+    assert (finish.reason, finish.cause) == ("length", cause)
+    assert sum(len(model.requests) for model in models.values()) < 12
+
+
+async def test_a_sub_agent_that_fails_costs_its_own_answer_only():
+    models = {
+        "lead": ScriptedModel(calls(("ask_digger", {"question": "?"})), says("Without it.")),
+        "digger": ScriptedModel([ModelError("auth", "the model refused")]),
+    }
+    events = await play(models, lead(), digger())
+    (result,) = [e.result for e in events if isinstance(e, ToolFinished)]
+    assert result.is_error
+    assert result.text == "digger could not answer: the model refused"
+    assert end(events).reason == "stop"
+
+
+async def test_a_sub_agent_stopped_by_its_own_limit_says_so():
+    models = {
+        "lead": ScriptedModel(calls(("ask_digger", {"question": "?"})), says("ok")),
+        "digger": ScriptedModel([TextDelta("So far 3."), *calls(("ask_x", {}))]),
+    }
+    events = await play(models, lead(), digger(limits=Limits(max_turns=1)))
+    (result,) = [e.result for e in events if isinstance(e, ToolFinished)]
+    assert "So far 3." in result.text
+    assert "stopped before it was done: max_turns" in result.text
+
+
+async def test_the_deadline_of_the_first_agent_holds_for_all():
+    models = {
+        "lead": ScriptedModel([TextDelta("Asking."), *calls(("ask_digger", {"question": "?"}))]),
+        "digger": ScriptedModel([30.0]),
+    }
+    events = await play(models, lead(limits=Limits(timeout=0.2)), digger())
+    assert end(events).cause == "timeout"
+    assert models["digger"].cancelled == 1
+
+
+async def test_the_caller_is_the_sub_agents_too():
+    models = {
+        "lead": ScriptedModel(calls(("ask_digger", {"question": "?"})), says("ok")),
+        "digger": ScriptedModel(says("dug")),
+    }
+    await play(models, lead(), digger(), caller=Caller(token="the-callers"))
+    assert models["digger"].requests[0].user_token == "the-callers"
+
+
+async def test_a_conversation_is_handed_over():
+    models = {
+        "lead": ScriptedModel(
+            [TextDelta("One moment."), *calls(("hand_over_to_digger", {"reason": "hard"}))]
+        ),
+        "digger": ScriptedModel(says("I dug 7.")),
+    }
+    handing = lead((SubAgent(agent="digger", mode="handoff"),))
+    events = await play(models, handing, digger())
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "One moment.I dug 7."
+    assert len(models["lead"].requests) == 1
+    system, *rest = models["digger"].requests[0].messages
+    assert system.content == "Dig."
+    assert [(m.role, m.content) for m in rest] == [
+        ("user", "What was sold?"),
+        ("assistant", "One moment."),
+        ("system", "The agent lead handed this conversation over to you."),
+    ]
+    finish = end(events)
+    assert finish.turns == 2
+    assert [m.role for m in finish.messages] == ["assistant", "tool", "assistant"]
+
+
+async def test_of_two_handovers_the_first_counts():
+    models = {
+        "lead": ScriptedModel(
+            calls(("hand_over_to_digger", {"reason": "a"}), ("hand_over_to_other", {"reason": "b"}))
+        ),
+        "digger": ScriptedModel(says("dug")),
+        "other": ScriptedModel(says("other")),
+    }
+    both = tuple(SubAgent(agent=name, mode="handoff") for name in ("digger", "other"))
+    await play(models, lead(both), digger(), agent("other", model=route("other/m")))
+    assert not models["other"].requests
+
+
+async def test_an_agent_that_is_called_has_to_be_there():
+    with pytest.raises(UsageError, match="'digger', which isn't loaded"):
+        Runtime([lead()])
