@@ -7,7 +7,7 @@ not.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from yaml import (
@@ -30,7 +30,7 @@ from retinue.compile.report import Related, Report, quoted, split_lines
 from retinue.compile.scalars import scalar
 from retinue.compile.source_text import blanked, decode, has_forbidden
 from retinue.compile.tree import INVALID, Document, Entry, Node
-from retinue.compile.yaml_errors import explain
+from retinue.compile.yaml_errors import around, explain
 from retinue.diagnostics import Location, did_you_mean
 
 __all__ = ["AGENT_FILE", "FRONTMATTER", "Dialect", "Document", "parse", "read_document"]
@@ -88,11 +88,27 @@ def parse(file: str, text: str, report: Report, dialect: Dialect = AGENT_FILE) -
         return Document(file, text, _Builder(file, text, report, dialect).document())
     except MarkedYAMLError as error:
         explain(file, text, error, report)
+        if dialect is AGENT_FILE and (rest := around(text, error)):
+            return _without(*rest, file, text, report)
     except YAMLError:
         report.error(Location(file), "this is not valid YAML", "yaml-syntax")
     except _Unreadable:
         pass  # the reason is in the report
     return None
+
+
+def _without(
+    keys: frozenset[str], rest: str, file: str, text: str, report: Report
+) -> Document | None:
+    """The document without keys whose values can't be read; None where that isn't all."""
+    unheard = report.sibling()
+    try:
+        root = _Builder(file, rest, unheard, AGENT_FILE).document()
+    except (YAMLError, _Unreadable):
+        return None
+    if not isinstance(root.value, dict) or unheard.failed:
+        return None
+    return Document(file, text, replace(root, absent=root.absent | keys))
 
 
 _Collection = SequenceStartEvent | MappingStartEvent

@@ -86,7 +86,10 @@ def read_shared(
     shared = Shared(base=_nothing(failed=True))
     if document:
         documents[PROJECT_FILE] = document
-        shared = _File(document, reader, own, context, variables).shared()
+        found = _File(document, reader, own, context, variables).shared()
+        # Where a part can't be read, nobody knows what agents may name.
+        unread = Shared(base=_nothing(failed=True), entries=found.entries)
+        shared = unread if document.root.absent else found
     report.take(own)
     return shared
 

@@ -1,6 +1,7 @@
 """What libyaml says of a broken file → our own sentence, where the mistake was made."""
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from yaml import Mark, MarkedYAMLError
@@ -38,6 +39,9 @@ _NEVER_OPENED = _Sentence("this bracket was never opened", "remove it")
 _KEY_HINT = "write 'key: value', or indent a text's further lines"
 _NO_COMMA = "put commas between the items, and close the bracket where they end"
 _REFERENCE = "put a value that holds ${ in quotes"
+_TOP_KEY = re.compile(r"^([a-z_]+):(?=[ \r\n])", re.MULTILINE)
+_KEY = re.compile(r"([a-z_]+):")
+_MARGIN = re.compile(r"^[^\s#]", re.MULTILINE)
 _CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
 _KEY_ALONE = re.compile(r"[ ]*[\w.-]+")
 _NO_SPACE = re.compile(r"[ ]*[A-Za-z_][\w-]*(:)[^\s/]")
@@ -110,6 +114,27 @@ _SENTENCES = {
     "found unexpected non-alphabetical character": _DIRECTIVE,
     "found duplicate %YAML directive": _Sentence("%YAML is given twice", code="yaml-directive"),
 }
+
+
+def around(text: str, error: MarkedYAMLError) -> tuple[frozenset[str], str] | None:
+    """What may be a key in the block at the left margin that holds the mistake, and the text with
+    nothing in its place: what is left can be checked, if it is valid. None where anything else may
+    hang on what was taken away.
+    """
+    marks = [mark.index for mark in (error.context_mark, error.problem_mark) if mark]
+    keys = [*_TOP_KEY.finditer(text)]
+    starts = [match.start() for match in keys]
+    blocks = {bisect_right(starts, index) - 1 for index in marks}
+    nth = min(blocks, default=-1)
+    if nth < 0 or len(blocks) > 1 or keys[nth][1] == "extends":
+        return None
+    end = starts[nth + 1] if nth + 1 < len(starts) else len(text)
+    block = text[starts[nth] : end]
+    if "&" in block or _MARGIN.search(block, len(keys[nth][0])):
+        return None
+    return frozenset(_KEY.findall(block)), text[: starts[nth]] + re.sub(
+        r"[^\r\n]", " ", block
+    ) + text[end:]
 
 
 def explain(file: str, text: str, error: MarkedYAMLError, report: Report) -> None:
