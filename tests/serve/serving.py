@@ -146,9 +146,10 @@ class Running:
 
 
 @contextmanager
-def running(runtime: LoopRuntime | Stage, **options) -> Iterator[Running]:
+def running(runtime: LoopRuntime | Stage, *, protocol=None, **options) -> Iterator[Running]:
     listener = listen("127.0.0.1", 0)
     config = server_config(app_for(runtime, **options), log_level="info")
+    config.http = protocol or config.http
     config.timeout_graceful_shutdown = 1
     ready = threading.Event()
     server = Server(config, listener, lambda _url: ready.set())

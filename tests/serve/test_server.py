@@ -75,6 +75,28 @@ def test_an_address_of_another_machine():
         listen("no such host", 0)
 
 
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("127.9.9.9", True),
+        ("0.0.0.0", False),
+        ("", False),
+    ],
+)
+def test_whether_other_machines_reach_it(host, loopback):
+    with (listener := listen(host, 0)).socket:
+        assert listener.loopback == loopback
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has none")
+def test_a_caller_who_takes_nothing_more_is_given_up_by_the_system():
+    with (listener := listen("127.0.0.1", 0)).socket as one:
+        with socket.create_connection(("127.0.0.1", listener.port)), one.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
 def test_any_address_is_shown_as_one_that_can_be_opened():
     with (listener := listen("0.0.0.0", 0)).socket:
         assert listener.url == f"http://127.0.0.1:{listener.port}"

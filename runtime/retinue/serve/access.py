@@ -50,7 +50,7 @@ def record_of(scope: Scope) -> RequestRecord:
     """The record of the request that `scope` belongs to; a fresh one outside of AccessLog."""
     found: RequestRecord | None = scope.get(_KEY)
     if found is None:
-        found = scope[_KEY] = RequestRecord(id=_new_id(scope))
+        found = scope[_KEY] = RequestRecord(id=_id_of(scope))
     return found
 
 
@@ -64,7 +64,7 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(_new_id(scope), scope["method"], scope["path"])
+        record = RequestRecord(_id_of(scope), scope["method"], scope["path"])
         scope[_KEY] = record
         header = (b"x-request-id", record.id.encode())
 
@@ -80,9 +80,14 @@ class AccessLog:
             log.info("%s", record)
 
 
-def _new_id(scope: Scope) -> str:
+def _id_of(scope: Scope) -> str:
     """The caller's own id, if it is fit for a header and a log; else a random one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return bytes(value).decode()
+    return new_id()
+
+
+def new_id() -> str:
+    """A request's id, where its caller has given none."""
     return f"req_{secrets.token_hex(16)}"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import uvicorn
@@ -24,6 +25,7 @@ GRACE = 10
 """Seconds that running requests have after a stop is asked for. Databricks allows 15 in all."""
 _BACKLOG = 2048
 _KEEP_ALIVE = 75
+_STUCK = 60
 
 
 class ServeError(RetinueError):
@@ -40,6 +42,11 @@ class Listener:
     @property
     def port(self) -> int:
         return int(self.socket.getsockname()[1])
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return ip_address(self.socket.getsockname()[0].partition("%")[0]).is_loopback
 
     @property
     def url(self) -> str:
@@ -74,6 +81,9 @@ def _bound(listening: socket.socket, address: Any) -> socket.socket:
         if os.name == "posix":
             # A port whose last connections still time out is free; one that is used isn't.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Accepted connections have it too: one whose caller takes nothing more is given up.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STUCK * 1000)
         listening.bind(address)
         listening.listen(_BACKLOG)
         listening.set_inheritable(True)

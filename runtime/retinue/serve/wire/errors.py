@@ -42,6 +42,11 @@ class ErrorAnswer:
         return {"error": keys}
 
     @property
+    def phrase(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
+    @property
     def body(self) -> bytes:
         return orjson.dumps(self.object)
 
@@ -123,6 +128,16 @@ STOPPING = ErrorAnswer(
     code="server_stopping",
     headers={"retry-after": "1"},
 )
+
+
+def _not_http(status: int, message: str, code: str) -> ErrorAnswer:
+    return ErrorAnswer(status=status, type=_INVALID, message=message, code=code)
+
+
+# What is wrong with a request's head, before there is a request.
+MALFORMED = _not_http(400, "This is not a valid HTTP request.", "malformed_request")
+HEAD_TOO_LARGE = _not_http(431, "The request's headers are too large.", "headers_too_large")
+HEAD_TOO_SLOW = _not_http(408, "The request's headers did not arrive in time.", "request_timeout")
 
 
 def http_error(status: int, method: str, path: str, headers: Mapping[str, str]) -> ErrorAnswer:
