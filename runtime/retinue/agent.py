@@ -350,9 +350,13 @@ AuthMode = Literal["databricks", "api_key", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:
-    """Who may call the agent: the workspace's users, holders of a key, or anyone on loopback."""
+    """Who may call the agent: the workspace's users, holders of a key, or anyone on loopback.
+
+    `keys` are the API keys with commas between them, where the files say where those are kept.
+    """
 
     mode: AuthMode
+    keys: Template | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compile_projects import compiled as compiled_folder
 
-from retinue.agent import Agent, Http, Ref, Stdio, Store, Template
+from retinue.agent import Agent, Auth, Http, Ref, Stdio, Store, Template
 from retinue.compile.document import read_document
 from retinue.compile.merge import merged
 from retinue.compile.report import Report
@@ -153,16 +153,38 @@ def test_a_long_chain_is_refused(tmp_path: Path) -> None:
 def test_a_runtime_refuses_what_it_can_not_do(tmp_path: Path) -> None:
     files = {
         "retinue.yaml": "store: sqlite:///${env.DB:-x.db}\n",
-        "agents/a.yaml": MINIMAL + "auth: {mode: api_key}\n",
+        "agents/a.yaml": MINIMAL + "session: {compaction: {at_tokens: 5000}}\n",
     }
     (agent,) = compiled(tmp_path, files).checked()
     assert agent.store == Store(url=Template(("sqlite:///", Ref("env", "DB", "x.db"))))
     with pytest.raises(NotSupportedError) as raised:
         Runtime([agent])
     assert str(raised.value).splitlines()[1:] == [
-        "agents/a.yaml:3:1: 'auth' is not supported yet",
+        "agents/a.yaml:3:1: 'session' is not supported yet",
         "retinue.yaml:1:1: 'store' is not supported yet",
     ]
+
+
+def test_who_may_call_and_where_the_keys_are(tmp_path: Path) -> None:
+    files = {
+        "retinue.yaml": "auth: {mode: api_key, keys: '${secret.retinue/api_keys}'}\n",
+        "agents/a.yaml": MINIMAL,
+        "agents/b.yaml": MINIMAL + "auth: {mode: none}\n",
+        "agents/c.yaml": MINIMAL + "auth: {keys: '${secret.other/keys}'}\n",
+    }
+    secret = Template((Ref("secret", "retinue/api_keys"),))
+    found = [agent.auth for agent in compiled(tmp_path, files).checked()]
+    assert found == [
+        Auth(mode="api_key", keys=secret),
+        Auth(mode="none", keys=secret),
+        Auth(mode="api_key", keys=Template((Ref("secret", "other/keys"),))),
+    ]
+
+
+def test_api_keys_are_not_written_into_files(tmp_path: Path) -> None:
+    files = {"agents/a.yaml": MINIMAL + "auth: {mode: api_key, keys: hunter2}\n"}
+    result = compiled(tmp_path, files)
+    assert codes(result) == ["secret-in-clear"]
 
 
 values = st.recursive(

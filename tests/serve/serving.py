@@ -67,6 +67,9 @@ class LoopRuntime:
         finally:
             await events.aclose()
 
+    def tools(self, _name: str):
+        return self.toolbox.tools
+
     def health(self):
         return {name: {} for name in self.agents}
 

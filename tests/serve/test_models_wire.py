@@ -11,18 +11,18 @@ AGENTS = {name: agent(name) for name in ("sales", "support")}
 
 
 def test_the_first_agent_is_the_default():
-    assert find_agent(AGENTS, None).name == "sales"
-    assert find_agent(AGENTS, "").name == "sales"
+    assert find_agent(AGENTS, None, ()).name == "sales"
+    assert find_agent(AGENTS, "", ()).name == "sales"
 
 
 @pytest.mark.parametrize("model", ["support", "apps/support"])
 def test_an_agent_is_found_by_its_name(model):
-    assert find_agent(AGENTS, model).name == "support"
+    assert find_agent(AGENTS, model, ()).name == "support"
 
 
 def test_an_unknown_name_is_told_with_the_known_ones():
     with pytest.raises(RequestError) as caught:
-        find_agent(AGENTS, "gpt-4\n" + "x" * 500)
+        find_agent(AGENTS, "gpt-4\n" + "x" * 500, ())
     error = caught.value
     assert (error.status, error.code, error.param) == (404, "model_not_found", "model")
     assert "sales, support" in str(error)

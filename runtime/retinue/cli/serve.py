@@ -1,6 +1,7 @@
 """`retinue serve`: agents → OpenAI-compatible endpoints on an address."""
 
 import json
+import os
 import time
 from typing import Annotated, Any
 
@@ -23,8 +24,10 @@ from retinue.cli.options import (
     open_project,
 )
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_NO_LOGIN = "warning: callers are not authenticated yet; whoever reaches this address can use it"
+_NO_PROXY = (
+    "note: no Databricks proxy stands before this process: callers are not checked, which is why "
+    "only this machine reaches it"
+)
 
 
 def command(
@@ -49,11 +52,15 @@ def command(
 
     # Off the start-up path: these bring in the runtime and fastapi.
     from retinue.cli.live import OFFLINE_BANNER, example, offline_gaps  # noqa: PLC0415
+    from retinue.serve.admission import Access  # noqa: PLC0415
     from retinue.serve.factory import app_of  # noqa: PLC0415
     from retinue.serve.server import listen, serve  # noqa: PLC0415
     from retinue.serve.worker import hand_over  # noqa: PLC0415
 
+    access = Access(compiled, os.environ)
     listener = listen(host, port)
+    if not listener.loopback:
+        access.refuse_open()
     options: dict[str, Any] = {
         "offline": offline,
         "model": model,
@@ -62,8 +69,8 @@ def command(
         "created": int(time.time()),
     }
     notes = [OFFLINE_BANNER, *offline_gaps(compiled)] if offline else []
-    if host not in _LOOPBACK:
-        notes.append(_NO_LOGIN)
+    if "databricks" in access.modes.values() and not access.proxied:
+        notes.append(_NO_PROXY)
     asked = example(compiled, offline=offline)
     serve(
         app_of(compiled, **options)

@@ -10,13 +10,19 @@ from retinue.compile.fields import Boolean, NonEmpty, Reference, Spec
 class AuthSpec(Spec):
     """Who may call."""
 
-    hints: ClassVar = {"type": "use `mode`", "token": "keys are made at run time: use `mode`"}
+    hints: ClassVar = {"type": "use `mode`", "token": "use `keys`", "api_keys": "use `keys`"}
 
     mode: Literal["databricks", "api_key", "none"] | None = Field(
         default=None,
         description="Who may call: the workspace's users (databricks), holders of a key (api_key), "
         "or anyone, which works on loopback only (none).",
         examples=["databricks"],
+    )
+    keys: Reference | None = Field(
+        default=None,
+        description="Where the API keys are kept, with commas or white space between them; "
+        "RETINUE_API_KEYS in the environment where this is left out.",
+        examples=["${secret.retinue/api_keys}"],
     )
 
 

@@ -299,7 +299,7 @@ class _Compiler:
             compaction=compile_compaction(spec.session),
             serving=compile_serving(spec.serve),
             app=app,
-            auth=compile_auth(spec.auth),
+            auth=compile_auth(spec.auth, root, report),
             store=shared.store,
             observability=shared.observability,
             unsupported=unsupported,

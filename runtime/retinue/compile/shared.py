@@ -192,9 +192,17 @@ class _File:
         )
 
 
-def compile_auth(spec: AuthSpec | None) -> Auth | None:
+def compile_auth(spec: AuthSpec | None, root: Node, report: Report) -> Auth | None:
     """Who may call, where the files say it."""
-    return Auth(mode=spec.mode) if spec and spec.mode else None
+    if spec is None or spec.mode is None:
+        return None
+    path = ("auth", "keys")
+    keys = reference(spec.keys, root, path, report)
+    if isinstance(keys, str):
+        hint = "write a reference: ${secret.scope/key} or ${env.NAME}"
+        report.error(root.at(path), "API keys can't be written here", "secret-in-clear", hint)
+        keys = None
+    return Auth(mode=spec.mode, keys=keys)
 
 
 def _filled(plain: dict[str, object]) -> dict[str, object]:

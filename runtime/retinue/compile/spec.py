@@ -39,6 +39,7 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
     ("mcp_servers", "*", "headers", "*"),
     ("mcp_servers", "*", "env", "*"),
     ("mcp_servers", "*", "args", "*"),
+    ("auth", "keys"),
     ("store",),
     ("store", "url"),
     ("observability", "otlp", "endpoint"),

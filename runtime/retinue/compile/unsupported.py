@@ -20,7 +20,6 @@ _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
     ("limits", "max_cost_usd"),
     ("session",),
     ("serve",),
-    ("auth",),
 )
 # `deploy` is not among them: nothing of it concerns a run.
 

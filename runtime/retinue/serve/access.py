@@ -10,6 +10,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retinue.run.events import Usage
+from retinue.serve.identity import ANYONE, Identity
 
 log = logging.getLogger("retinue.access")
 
@@ -20,13 +21,14 @@ _KEY = "retinue.request"
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What the log line tells: filled in as the request goes along."""
+    """What is known of a request: filled in as it goes along, and told by the log line."""
 
     id: str
     method: str = ""
     path: str = ""
     status: int = 0
     agent: str = ""
+    identity: Identity = ANYONE
     usage: Usage | None = None
     fault: str = ""
     started: float = field(default_factory=time.perf_counter)
@@ -38,6 +40,7 @@ class RequestRecord:
             "status": self.status,
             "ms": f"{(time.perf_counter() - self.started) * 1000:.1f}",
             "agent": self.agent,
+            "caller": quote(self.identity.subject, safe="@._:-"),
             "input_tokens": self.usage and self.usage.input_tokens,
             "output_tokens": self.usage and self.usage.output_tokens,
             "error": self.fault,

@@ -1,12 +1,11 @@
-"""A Runtime → the ASGI app around it: routes, error answers, request ids and the log line."""
+"""A Runtime → the ASGI app around it: routes, who may call, error answers and the log line."""
 
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,16 +13,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from retinue import __version__
 from retinue.errors import RequestError
 from retinue.run.runtime import Runtime
+from retinue.serve import docs
 from retinue.serve.access import AccessLog, record_of
+from retinue.serve.admission import Access, Gate
 from retinue.serve.answers import Pace
 from retinue.serve.body import MAX_BODY
-from retinue.serve.chat import ChatCompletions
-from retinue.serve.openapi import with_chat
+from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
+from retinue.serve.info import HEALTH_PATHS, Info
+from retinue.serve.openapi import document
 from retinue.serve.wire.errors import ErrorAnswer, answer, http_error
-from retinue.serve.wire.models import find_agent, model_list, model_object
 
-# The root too: Databricks' client takes an app's root for its base URL.
-PREFIXES = ("/v1", "/api/v1", "")
+_OPENAPI = "/openapi.json"
+OPEN_PATHS = frozenset(
+    (*(prefix + path for prefix in PREFIXES for path in HEALTH_PATHS), *docs.PATHS, _OPENAPI)
+)
+"""What is answered without a key: nothing in it tells of an agent that needs one."""
 
 
 def app_for(
@@ -31,26 +35,25 @@ def app_for(
     *,
     pace: Pace | None = None,
     max_body: int = MAX_BODY,
+    access: Access | None = None,
     created: int | None = None,
 ) -> FastAPI:
     """The app that serves the runtime's agents, and opens the runtime for as long as it lives.
 
-    `max_body` is in bytes, `created` (what `/v1/models` says) in Unix seconds, by default now.
+    `access` says who may call, by default what the agents say, for a process that no proxy of
+    Databricks stands before. `created` (what `/v1/models` says) is in Unix seconds, by default
+    now. Raises AccessError.
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
-    chat = ChatCompletions(runtime, pace=pace, max_body=max_body)
-    paths = [f"{prefix}/chat/completions" for prefix in PREFIXES]
-    app = _App(lifespan=_lifespan(runtime), hot=dict.fromkeys(paths, chat))
-    # The router knows them too, for 405 and for apps that mount this one below a path.
-    app.router.routes += [Route(path, chat, methods=["POST"]) for path in paths]
-    models = _models(runtime, created or int(time.time()))
-    status = _status(runtime)
+    table = endpoints(runtime, pace, max_body)
+    app = _App(table, access or Access(runtime.agents.values()), _lifespan(runtime))
+    info = Info(runtime, created or int(time.time()), [one.paths[0] for one in table])
     for prefix in PREFIXES:
-        documented = prefix == PREFIXES[0]
-        app.include_router(models, prefix=prefix, include_in_schema=documented)
-        app.include_router(status, prefix=prefix, include_in_schema=prefix == "")
-    app.include_router(_greeting(runtime))
+        app.include_router(info.models(), prefix=prefix, include_in_schema=prefix == PREFIXES[0])
+        app.include_router(info.status(), prefix=prefix, include_in_schema=prefix == "")
+    app.include_router(info.about())
+    app.router.routes += docs.routes()
     # For those who host the app themselves, and for tests.
     app.state.runtime = runtime
     for kind in (HTTPException, RequestError, Exception):
@@ -61,24 +64,36 @@ def app_for(
 class _App(FastAPI):
     """FastAPI, with the paths that carry tokens in front of its middleware and router."""
 
-    def __init__(self, *, hot: Mapping[str, ASGIApp], **options: Any) -> None:
-        # The pages under /docs would load their scripts from a CDN.
+    def __init__(self, table: tuple[Endpoint, ...], access: Access, lifespan: Any) -> None:
         super().__init__(
             title="Retinue",
             version=__version__,
             redirect_slashes=False,
+            openapi_url=_OPENAPI,
+            # FastAPI's own pages load their scripts from a CDN.
             docs_url=None,
             redoc_url=None,
-            **options,
+            lifespan=lifespan,
         )
-        self._hot = hot
+        self._table = table
+        self._access = access
+        self._hot: dict[str, ASGIApp] = {}
+        for endpoint in table:
+            self._hot |= dict.fromkeys(endpoint.paths, endpoint.app)
+        # The router knows them too, for 405 and for apps that mount this one below a path.
+        self.router.routes += [
+            Route(path, hot, methods=["POST"]) for path, hot in self._hot.items()
+        ]
 
     def build_middleware_stack(self) -> ASGIApp:
-        return AccessLog(_Front(self._hot, super().build_middleware_stack()))
+        front: ASGIApp = _Front(self._hot, super().build_middleware_stack())
+        if self._access.checks:
+            front = Gate(self._access, OPEN_PATHS, front)
+        return AccessLog(front)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
-            self.openapi_schema = with_chat(super().openapi())
+            self.openapi_schema = document(super().openapi(), self._table)
         return self.openapi_schema
 
 
@@ -109,48 +124,6 @@ def _lifespan(runtime: Runtime) -> Any:
             yield
 
     return opened
-
-
-def _models(runtime: Runtime, created: int) -> APIRouter:
-    router = APIRouter(tags=["models"])
-
-    @router.get("/models", summary="The agents, as models")
-    async def models() -> dict[str, Any]:
-        return model_list(runtime.agents, created)
-
-    @router.get("/models/{model:path}", summary="One agent, as a model")
-    async def model(model: str) -> dict[str, Any]:
-        if not model:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
-        return model_object(find_agent(runtime.agents, model), created)
-
-    return router
-
-
-def _status(runtime: Runtime) -> APIRouter:
-    router = APIRouter(tags=["status"])
-
-    @router.get("/health", summary="Whether it works, and each agent's tool servers")
-    async def health() -> dict[str, Any]:
-        return {"status": "healthy", "version": __version__, "agents": runtime.health()}
-
-    return router
-
-
-def _greeting(runtime: Runtime) -> APIRouter:
-    router = APIRouter(tags=["status"])
-
-    @router.get("/", summary="What this is")
-    async def greeting() -> dict[str, Any]:
-        return {
-            "service": "retinue",
-            "version": __version__,
-            "agents": list(runtime.agents),
-            "endpoints": ["POST /v1/chat/completions", "GET /v1/models", "GET /health"],
-            "openapi": "/openapi.json",
-        }
-
-    return router
 
 
 def _error_response(request: Request, error: Exception) -> Response:

@@ -7,9 +7,10 @@ from starlette.types import Receive, Scope
 
 from retinue.errors import RequestError
 
-MAX_BODY = 4 * 1024 * 1024
+MAX_BODY = 16 * 1024 * 1024
 """Bytes."""
 MAX_SECONDS = 60.0
+_SINGLE = (b"content-type", b"content-length", b"content-encoding")
 
 
 class HungUpError(Exception):
@@ -17,8 +18,10 @@ class HungUpError(Exception):
 
 
 async def read_json_body(scope: Scope, receive: Receive, limit: int = MAX_BODY) -> bytes:
-    """The whole body. Raises RequestError: 403, 408, 413 or 415; and HungUpError."""
+    """The whole body. Raises RequestError: 400, 403, 408, 413 or 415; and HungUpError."""
     headers = dict(scope["headers"])
+    if len(headers) < len(scope["headers"]):
+        _check_single([name for name, _ in scope["headers"]])
     _check(headers, limit)
     try:
         async with asyncio.timeout(MAX_SECONDS):
@@ -26,6 +29,13 @@ async def read_json_body(scope: Scope, receive: Receive, limit: int = MAX_BODY) 
     except TimeoutError:
         message = f"The request body did not arrive within {MAX_SECONDS:g} s."
         raise RequestError(message, code="request_timeout", status=408) from None
+
+
+def _check_single(names: list[bytes]) -> None:
+    for name in _SINGLE:
+        if names.count(name) > 1:
+            message = f"The header {name.decode()} came more than once."
+            raise RequestError(message, code="duplicate_header")
 
 
 def _check(headers: Mapping[bytes, bytes], limit: int) -> None:

@@ -62,14 +62,14 @@ class ChatCompletions:
         hang_up: HangUp,
         send: Send,
     ) -> None:
-        agent = find_agent(self._runtime.agents, request.model)
+        agent = find_agent(self._runtime.agents, request.model, record.identity.closed)
         record.agent = agent.name
         head = Head(request.model or agent.name, agent.digest)
         run = self._runtime.run(
             agent.name,
             request.messages,
             options=RunOptions(settings=request.settings),
-            caller=Caller(metadata=request.metadata),
+            caller=record.identity.caller(request.metadata),
         )
         if request.stream:
             wire = ChatStream(head, include_usage=request.include_usage)

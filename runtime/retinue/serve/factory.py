@@ -11,6 +11,7 @@ from retinue.compile import CompileContext, compile_agents
 from retinue.errors import ProjectError
 from retinue.offline.runtime import runtime_for
 from retinue.project import Project
+from retinue.serve.admission import Access
 from retinue.serve.app import app_for
 
 PATIENCE = 5.0
@@ -33,7 +34,10 @@ def create_app(
     `offline` replaces every model and every Databricks server by its twin. `variables` and
     `target` are those of the bundle. `model` is a LiteLLM id in place of the agents' own, and
     `settings` are OpenAI request parameters over theirs. `created` is what `/v1/models` says, in
-    Unix seconds. Raises CompileError and ProjectError.
+    Unix seconds. Raises CompileError, ProjectError and AccessError.
+
+    Whoever serves the app at an address that other machines reach sees to it that `auth` fits:
+    the app doesn't know the address.
     """
     names = [agents] if isinstance(agents, str) else list(agents or ())
     place = project if isinstance(project, Project) else Project.at(project)
@@ -41,7 +45,13 @@ def create_app(
     compiled = compile_agents(place, names or None, context).checked()
     if not compiled:
         raise ProjectError("there are no agents: write agents/NAME.yaml")
-    return app_of(compiled, offline=offline, model=model, settings=settings or {}, created=created)
+    return app_of(
+        compiled,
+        offline=offline,
+        model=model,
+        settings=settings or {},
+        created=created,
+    )
 
 
 def app_of(
@@ -54,4 +64,6 @@ def app_of(
 ) -> FastAPI:
     """As `create_app`, for agents that are compiled already."""
     chosen = [agent.with_model(model, settings) for agent in agents]
-    return app_for(runtime_for(chosen, offline=offline, patience=PATIENCE), created=created)
+    access = Access(chosen, os.environ)
+    runtime = runtime_for(chosen, offline=offline, patience=PATIENCE)
+    return app_for(runtime, created=created, access=access)

@@ -1,14 +1,16 @@
-"""FastAPI's OpenAPI document → the same with the chat route, which FastAPI doesn't see."""
+"""FastAPI's OpenAPI document → the same with the endpoints it doesn't see, and ways to log in."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from retinue.serve.wire.chat_request import ChatCompletionRequest
+from retinue.serve.endpoints import Endpoint
+from retinue.serve.operations import COMPONENTS, TEXT, TEXT_OR_NULL, Operation, ref, shape
 
-_COMPONENTS = "#/components/schemas/"
 _STATUSES = {
     "400": "The request is wrong; `param` names the field.",
+    "401": "A valid API key is required.",
     "403": "The request comes from a page of another site.",
     "404": "No agent has that name.",
     "408": "The body did not arrive in time.",
@@ -17,85 +19,84 @@ _STATUSES = {
     "429": "The model's provider limits the rate; see `retry-after`.",
     "500": "The server failed.",
     "502": "The model's provider failed.",
-    "503": "The model can't be reached, or the server is stopping.",
+    "503": "The server is stopping, or the model can't be reached; see `retry-after`.",
     "504": "The model or the run took too long.",
 }
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+_ERROR = shape(error=shape(message=TEXT, type=TEXT, param=TEXT_OR_NULL, code=TEXT_OR_NULL))
+_ERROR_EXAMPLE = {
+    "error": {
+        "message": "'temperature' must be at most 2.",
+        "type": "invalid_request_error",
+        "param": "temperature",
+        "code": "invalid_value",
+    }
+}
 
 
-def with_chat(document: dict[str, Any]) -> dict[str, Any]:
-    """`document` with `POST /v1/chat/completions` and the schemas that it uses."""
+def document(seen: dict[str, Any], endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """`seen` is FastAPI's own document."""
+    endpoints = tuple(endpoints)
     _, made = models_json_schema(
-        [(ChatCompletionRequest, "validation")], ref_template=_COMPONENTS + "{model}"
+        [(endpoint.operation.request, "validation") for endpoint in endpoints],
+        ref_template=COMPONENTS + "{model}",
     )
-    schemas = {**document.get("components", {}).get("schemas", {}), **made["$defs"], **_SCHEMAS}
-    operation = {
-        "summary": "Ask an agent",
-        "description": "OpenAI's chat completions. `model` is an agent's name; the first agent "
-        "answers where none is given. With `stream: true` the answer is server-sent events.",
-        "operationId": "create_chat_completion",
-        "tags": ["chat"],
-        "requestBody": {"required": True, "content": {"application/json": _REQUEST}},
-        "responses": {"200": _ANSWER} | {status: _error(why) for status, why in _STATUSES.items()},
-    }
+    seen = _without_422(seen)
+    schemas = {**made["$defs"], "ErrorResponse": _ERROR}
+    for endpoint in endpoints:
+        schemas.update(endpoint.operation.schemas)
+    posts = {e.paths[0]: {"post": _operation(e.operation)} for e in endpoints}
     return {
-        **document,
-        "paths": {"/v1/chat/completions": {"post": operation}, **document["paths"]},
-        "components": {**document.get("components", {}), "schemas": schemas},
+        **seen,
+        "paths": {**posts, **seen["paths"]},
+        "components": {"schemas": schemas, "securitySchemes": _SECURITY},
+        # Without a key too: whether one is asked for is up to the agents.
+        "security": [{}, *({name: []} for name in _SECURITY)],
     }
 
 
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": _COMPONENTS + name}
+def _without_422(seen: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI tells of an answer with `detail` wherever there is a parameter; none is ever sent."""
+    for item in seen["paths"].values():
+        for operation in item.values():
+            operation["responses"].pop("422", None)
+    return {name: part for name, part in seen.items() if name != "components"}
 
 
-def _error(description: str) -> dict[str, Any]:
+def _operation(operation: Operation) -> dict[str, Any]:
+    examples = {name: {"value": value} for name, value in operation.examples.items()}
+    request = {"schema": ref(operation.request.__name__), "examples": examples}
     return {
-        "description": description,
-        "content": {"application/json": {"schema": _ref("ErrorResponse")}},
+        "summary": operation.summary,
+        "description": operation.description,
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "requestBody": {"required": True, "content": {"application/json": request}},
+        "responses": {"200": _answer(operation), **errors(_STATUSES)},
     }
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def _answer(operation: Operation) -> dict[str, Any]:
+    whole = {"schema": ref(operation.answer), "example": operation.answer_example}
+    return {
+        "description": "The answer.",
+        "content": {
+            "application/json": whole,
+            "text/event-stream": {"example": operation.frames},
+        },
+    }
 
 
-_TEXT = {"type": "string"}
-_NUMBER = {"type": "integer"}
-_TEXT_OR_NULL = {"type": ["string", "null"]}
-_REQUEST = {
-    "schema": _ref("ChatCompletionRequest"),
-    "example": {"messages": [{"role": "user", "content": "What can you do?"}], "stream": False},
-}
-_ANSWER = {
-    "description": "The answer.",
-    "content": {
-        "application/json": {"schema": _ref("ChatCompletion")},
-        "text/event-stream": {
-            "schema": _TEXT,
-            "example": 'data: {"object":"chat.completion.chunk", …}\n\ndata: [DONE]\n\n',
-        },
-    },
-}
-_SCHEMAS = {
-    "ErrorResponse": _object(
-        error=_object(message=_TEXT, type=_TEXT, param=_TEXT_OR_NULL, code=_TEXT_OR_NULL)
-    ),
-    "ChatCompletion": _object(
-        id=_TEXT,
-        object={"const": "chat.completion"},
-        created=_NUMBER,
-        model=_TEXT,
-        choices={
-            "type": "array",
-            "items": _object(
-                index=_NUMBER,
-                message=_object(
-                    role={"const": "assistant"}, content=_TEXT_OR_NULL, refusal=_TEXT_OR_NULL
-                ),
-                logprobs={"type": "null"},
-                finish_reason={"enum": ["stop", "length", "content_filter"]},
-            ),
-        },
-        usage=_object(prompt_tokens=_NUMBER, completion_tokens=_NUMBER, total_tokens=_NUMBER),
-    ),
-}
+def errors(statuses: Iterable[str]) -> dict[int | str, dict[str, Any]]:
+    """Answers of these statuses with OpenAI's error object."""
+    content = {"schema": ref("ErrorResponse"), "example": _ERROR_EXAMPLE}
+    return {
+        status: {
+            "description": _STATUSES[status],
+            "content": {"application/json": content},
+        }
+        for status in statuses
+    }

@@ -21,6 +21,7 @@ _INVALID = "invalid_request_error"
 _SERVER = "server_error"
 # The official clients try 5xx again by themselves; here that would only repeat the failure.
 _NO_RETRY = {"x-should-retry": "false"}
+_CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,7 @@ def request_error(error: RequestError) -> ErrorAnswer:
         message=str(error),
         param=error.param,
         code=error.code,
+        headers=_CHALLENGE if error.status == HTTPStatus.UNAUTHORIZED else {},
     )
 
 

@@ -1,6 +1,6 @@
 """Compiled agents → OpenAI's model objects, and a request's `model` → the agent it means."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from retinue.agent import Agent
@@ -22,17 +22,36 @@ def model_object(agent: Agent, created: int) -> dict[str, Any]:
     return {**keys, "description": agent.description} if agent.description else keys
 
 
-def find_agent(agents: Mapping[str, Agent], model: str | None) -> Agent:
+def unauthorised() -> RequestError:
+    """No API key, or one that doesn't fit: which of the two, and what would fit, isn't told."""
+    return RequestError(
+        "A valid API key is required. Send it as 'Authorization: Bearer KEY' or as 'x-api-key'.",
+        code="invalid_api_key",
+        status=401,
+    )
+
+
+def open_agents(agents: Mapping[str, Agent], closed: Collection[str]) -> Mapping[str, Agent]:
+    """Those that a caller may use."""
+    return {name: agent for name, agent in agents.items() if name not in closed}
+
+
+def find_agent(agents: Mapping[str, Agent], model: str | None, closed: Collection[str]) -> Agent:
     """The agent of that name, also as `apps/NAME`; the first one where no name is given.
 
-    Raises RequestError (404, `model_not_found`), which names the known ones.
+    `closed` are those that the caller may not use. Raises RequestError: 404 (`model_not_found`),
+    which names the known ones, or 401.
     """
     if not model:
-        return next(iter(agents.values()))
-    agent = agents.get(model) or agents.get(model.removeprefix(_APP))
+        agent = next(iter(agents.values()), None)
+    else:
+        agent = agents.get(model) or agents.get(model.removeprefix(_APP))
+    if agent and agent.name in closed:
+        raise unauthorised()
     if agent:
         return agent
-    known = ", ".join(agents)
+    model = model or ""
+    known = ", ".join(open_agents(agents, closed))
     asked = "".join(c if c.isprintable() else "?" for c in model[:100])
     raise RequestError(
         f"The model '{asked}' does not exist. Known: {known}.",

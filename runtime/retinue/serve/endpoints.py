@@ -1,0 +1,35 @@
+"""The table of what takes runs: path → endpoint and how OpenAPI tells of it."""
+
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from retinue.run.runtime import Runtime
+from retinue.serve.answers import Pace
+from retinue.serve.chat import ChatCompletions
+from retinue.serve.operations import CHAT, Operation
+
+# The root too: Databricks' client takes an app's root for its base URL.
+PREFIXES = ("/v1", "/api/v1", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A POST that takes JSON: an ASGI app, found under every prefix."""
+
+    path: str
+    app: ASGIApp
+    operation: Operation
+    prefixes: tuple[str, ...] = PREFIXES
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of its paths; OpenAPI tells of the first."""
+        return tuple(prefix + self.path for prefix in self.prefixes)
+
+
+def endpoints(runtime: Runtime, pace: Pace | None, max_body: int) -> tuple[Endpoint, ...]:
+    """One line each."""
+    return (
+        Endpoint("/chat/completions", ChatCompletions(runtime, pace=pace, max_body=max_body), CHAT),
+    )

@@ -1,0 +1,43 @@
+"""What the gate has found out of a caller, for endpoints to pass on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from retinue.run.prompt import Caller
+
+_NO_NAMES: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who calls; nothing of it comes from the request's body.
+
+    `user_id`, `user_name`, `user_email` and `access_token` are the Databricks proxy's word and
+    None elsewhere; `key` is the name of the API key. `closed` are the agents that the caller may
+    not use. The token is the user's own: it goes to their workspace and nowhere else.
+    """
+
+    user_id: str | None = None
+    user_name: str | None = None
+    user_email: str | None = None
+    key: str | None = None
+    access_token: str | None = field(default=None, repr=False)
+    closed: frozenset[str] = _NO_NAMES
+
+    @property
+    def subject(self) -> str:
+        """What limits are counted by; empty for those that nothing is known of, who share one."""
+        return self.user_id or self.user_email or self.key or ""
+
+    def caller(self, metadata: Mapping[str, str]) -> Caller:
+        """As a run sees it, with the request's own metadata."""
+        return Caller(
+            metadata=metadata,
+            user_id=self.user_id,
+            user_name=self.user_name,
+            user_email=self.user_email,
+            token=self.access_token,
+        )
+
+
+ANYONE = Identity()
