@@ -12,7 +12,9 @@ RetinueError
 ├── ToolError             a tool failed; the text goes to the model, and the run goes on
 ├── NotReadyError         an agent can't run now: a tool server it requires is down
 ├── RunError              the run itself had to stop (deadline)
+├── RefusedError          a busy server takes the request on no more (retinue.serve.wire.errors)
 ├── AccessError           callers can't be told apart (retinue.serve.keys)
+├── CapacityError         a limit for the server can't be read (retinue.serve.overload)
 ├── LinkError             a tool server is lost (retinue.run.mcp, becomes a ToolError there)
 └── ServeError            the server can't listen or start (retinue.serve.server)
 """

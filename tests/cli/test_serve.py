@@ -60,13 +60,23 @@ def test_no_keys_no_server(retinue):
     assert "RETINUE_API_KEYS is not set" in done.stderr
 
 
+def test_a_rate_that_is_none(retinue):
+    done = retinue("serve", "--offline", "--port", "0", "--rate-limit", "often")
+    assert done.returncode == 1
+    assert "'often' is not a rate" in done.stderr
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_keys_reach_every_process(keyed, workers):
-    args = ("--host", "0.0.0.0", "--workers", workers)
+def test_keys_and_limits_reach_every_process(keyed, workers):
+    args = ("--host", "0.0.0.0", "--workers", workers, "--rate-limit", "50/hour", "--max-body", "1")
     with serving(keyed, *args, RETINUE_API_KEYS="one two") as (http, _):
         assert http.post(CHAT, json=QUESTION).status_code == 401
         headers = {"authorization": "Bearer two"}
-        assert http.post(CHAT, json=QUESTION, headers=headers).status_code == 200
+        answer = http.post(CHAT, json=QUESTION, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["x-ratelimit-limit-requests"] == "50"
+        large = {"messages": [{"role": "user", "content": "x" * 2**20}]}
+        assert http.post(CHAT, json=large, headers=headers).status_code == 413
 
 
 def test_behind_databricks_any_address_will_do(project):

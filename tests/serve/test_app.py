@@ -13,6 +13,7 @@ from test_chat_request import WRONG, json_values, request_like
 
 from retinue import __version__
 from retinue.serve import app_for
+from retinue.serve.overload import Capacity
 from retinue.testing import ScriptedModel, says
 
 CHAT = "/v1/chat/completions"
@@ -135,7 +136,7 @@ def test_a_page_of_another_site(http):
 
 
 def test_a_body_that_is_too_large(serving):
-    with serving(LoopRuntime(ScriptedModel()), max_body=1000).http as http:
+    with serving(LoopRuntime(ScriptedModel()), capacity=Capacity(max_body=1000)).http as http:
         large = json.dumps({"messages": [{"role": "user", "content": "x" * 1000}]}).encode()
         whole = http.post(CHAT, content=large, headers=JSON)
         chunked = http.post(CHAT, content=iter([large[:600], large[600:]]), headers=JSON)

@@ -9,6 +9,7 @@ import pytest
 from raw_http import is_an_error, raw
 from serving import QUESTION, LoopRuntime, running
 
+from retinue.serve.overload import Capacity
 from retinue.testing import ScriptedModel
 
 PATHS = {"chat": "/v1/chat/completions"}
@@ -150,7 +151,7 @@ FIELDS = {
 
 @pytest.fixture(scope="module")
 def server():
-    with running(LoopRuntime(ScriptedModel()), max_body=MAX_BODY) as one:
+    with running(LoopRuntime(ScriptedModel()), capacity=Capacity(max_body=MAX_BODY)) as one:
         yield one
 
 

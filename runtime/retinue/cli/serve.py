@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,7 @@ from retinue.cli.options import (
     open_project,
 )
 
+_MEGABYTE = 1024 * 1024
 _NO_PROXY = (
     "note: no Databricks proxy stands before this process: callers are not checked, which is why "
     "only this machine reaches it"
@@ -39,6 +41,19 @@ def command(
         int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
     ] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that serve.")] = 1,
+    max_body: Annotated[
+        int, typer.Option(min=1, max=1024, help="The largest request body, in MB.")
+    ] = 16,
+    max_concurrency: Annotated[
+        int, typer.Option(min=1, help="Runs at a time in each process; more are answered 503.")
+    ] = 512,
+    caller_concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time of one user or key; more get a 429.")
+    ] = None,
+    rate_limit: Annotated[
+        str | None,
+        typer.Option(help="How often one user or key may ask each process, such as 60/minute."),
+    ] = None,
     model: ModelOption = None,
     temperature: TemperatureOption = None,
     max_tokens: MaxTokensOption = None,
@@ -54,10 +69,17 @@ def command(
     from retinue.cli.live import OFFLINE_BANNER, example, offline_gaps  # noqa: PLC0415
     from retinue.serve.admission import Access  # noqa: PLC0415
     from retinue.serve.factory import app_of  # noqa: PLC0415
+    from retinue.serve.overload import Capacity  # noqa: PLC0415
     from retinue.serve.server import listen, serve  # noqa: PLC0415
     from retinue.serve.worker import hand_over  # noqa: PLC0415
 
     access = Access(compiled, os.environ)
+    capacity = Capacity(
+        max_body=max_body * _MEGABYTE,
+        max_concurrency=max_concurrency,
+        caller_concurrency=caller_concurrency,
+        rate=rate_limit,
+    )
     listener = listen(host, port)
     if not listener.loopback:
         access.refuse_open()
@@ -73,13 +95,14 @@ def command(
         notes.append(_NO_PROXY)
     asked = example(compiled, offline=offline)
     serve(
-        app_of(compiled, **options)
+        app_of(compiled, capacity=capacity, **options)
         if workers == 1
         else hand_over(
             project=str(opened.root),
             agents=[agent.name for agent in compiled],
             variables=named_values(variables),
             target=target,
+            capacity=asdict(capacity),
             **options,
         ),
         listener,

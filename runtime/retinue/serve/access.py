@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -21,7 +22,10 @@ _KEY = "retinue.request"
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What is known of a request: filled in as it goes along, and told by the log line."""
+    """What is known of a request: filled in as it goes along, and told by the log line.
+
+    `headers` are for its answer; `begin` is called when its body is there and a run would start.
+    """
 
     id: str
     method: str = ""
@@ -31,6 +35,8 @@ class RequestRecord:
     identity: Identity = ANYONE
     usage: Usage | None = None
     fault: str = ""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    begin: Callable[[], None] | None = None
     started: float = field(default_factory=time.perf_counter)
 
     def __str__(self) -> str:
@@ -69,12 +75,12 @@ class AccessLog:
             return
         record = RequestRecord(_id_of(scope), scope["method"], scope["path"])
         scope[_KEY] = record
-        header = (b"x-request-id", record.id.encode())
+        record.headers.append((b"x-request-id", record.id.encode()))
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = record.status or message["status"]
-                message["headers"] = [*message.get("headers", ()), header]
+                message["headers"] = [*message.get("headers", ()), *record.headers]
             await send(message)
 
         try:

@@ -17,10 +17,10 @@ from retinue.serve import docs
 from retinue.serve.access import AccessLog, record_of
 from retinue.serve.admission import Access, Gate
 from retinue.serve.answers import Pace
-from retinue.serve.body import MAX_BODY
 from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
 from retinue.serve.info import HEALTH_PATHS, Info
 from retinue.serve.openapi import document
+from retinue.serve.overload import Capacity, Door, House
 from retinue.serve.wire.errors import ErrorAnswer, answer, http_error
 
 _OPENAPI = "/openapi.json"
@@ -34,7 +34,7 @@ def app_for(
     runtime: Runtime,
     *,
     pace: Pace | None = None,
-    max_body: int = MAX_BODY,
+    capacity: Capacity | None = None,
     access: Access | None = None,
     created: int | None = None,
 ) -> FastAPI:
@@ -46,8 +46,11 @@ def app_for(
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
-    table = endpoints(runtime, pace, max_body)
-    app = _App(table, access or Access(runtime.agents.values()), _lifespan(runtime))
+    capacity = capacity or Capacity()
+    table = endpoints(runtime, pace, capacity.max_body)
+    app = _App(
+        table, access or Access(runtime.agents.values()), House(capacity), _lifespan(runtime)
+    )
     info = Info(runtime, created or int(time.time()), [one.paths[0] for one in table])
     for prefix in PREFIXES:
         app.include_router(info.models(), prefix=prefix, include_in_schema=prefix == PREFIXES[0])
@@ -64,7 +67,9 @@ def app_for(
 class _App(FastAPI):
     """FastAPI, with the paths that carry tokens in front of its middleware and router."""
 
-    def __init__(self, table: tuple[Endpoint, ...], access: Access, lifespan: Any) -> None:
+    def __init__(
+        self, table: tuple[Endpoint, ...], access: Access, house: House, lifespan: Any
+    ) -> None:
         super().__init__(
             title="Retinue",
             version=__version__,
@@ -79,7 +84,7 @@ class _App(FastAPI):
         self._access = access
         self._hot: dict[str, ASGIApp] = {}
         for endpoint in table:
-            self._hot |= dict.fromkeys(endpoint.paths, endpoint.app)
+            self._hot |= dict.fromkeys(endpoint.paths, Door(house, endpoint.app))
         # The router knows them too, for 405 and for apps that mount this one below a path.
         self.router.routes += [
             Route(path, hot, methods=["POST"]) for path, hot in self._hot.items()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from starlette.types import Receive, Scope
 
 from retinue.errors import RequestError
+from retinue.serve.access import record_of
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes."""
@@ -18,17 +19,24 @@ class HungUpError(Exception):
 
 
 async def read_json_body(scope: Scope, receive: Receive, limit: int = MAX_BODY) -> bytes:
-    """The whole body. Raises RequestError: 400, 403, 408, 413 or 415; and HungUpError."""
+    """The whole body; with it the request takes its place among those that run.
+
+    Raises RequestError: 400, 403, 408, 413 or 415; RefusedError; and HungUpError.
+    """
     headers = dict(scope["headers"])
     if len(headers) < len(scope["headers"]):
         _check_single([name for name, _ in scope["headers"]])
     _check(headers, limit)
     try:
         async with asyncio.timeout(MAX_SECONDS):
-            return await _read(receive, limit)
+            body = await _read(receive, limit)
     except TimeoutError:
         message = f"The request body did not arrive within {MAX_SECONDS:g} s."
         raise RequestError(message, code="request_timeout", status=408) from None
+    begin = record_of(scope).begin
+    if begin:
+        begin()
+    return body
 
 
 def _check_single(names: list[bytes]) -> None:

@@ -13,6 +13,7 @@ from retinue.offline.runtime import runtime_for
 from retinue.project import Project
 from retinue.serve.admission import Access
 from retinue.serve.app import app_for
+from retinue.serve.overload import Capacity
 
 PATIENCE = 5.0
 """Seconds that the start waits for tool servers; slower ones join when they are ready."""
@@ -28,6 +29,7 @@ def create_app(
     model: str | None = None,
     settings: Mapping[str, JsonValue] | None = None,
     created: int | None = None,
+    capacity: Capacity | None = None,
 ) -> FastAPI:
     """The app that serves the named agents of a project, or all of them; the first is the default.
 
@@ -51,6 +53,7 @@ def create_app(
         model=model,
         settings=settings or {},
         created=created,
+        capacity=capacity,
     )
 
 
@@ -61,9 +64,10 @@ def app_of(
     model: str | None,
     settings: Mapping[str, JsonValue],
     created: int | None,
+    capacity: Capacity | None,
 ) -> FastAPI:
     """As `create_app`, for agents that are compiled already."""
     chosen = [agent.with_model(model, settings) for agent in agents]
     access = Access(chosen, os.environ)
     runtime = runtime_for(chosen, offline=offline, patience=PATIENCE)
-    return app_for(runtime, created=created, access=access)
+    return app_for(runtime, created=created, access=access, capacity=capacity)

@@ -16,10 +16,10 @@ _STATUSES = {
     "408": "The body did not arrive in time.",
     "413": "The body is too large.",
     "415": "The body isn't application/json.",
-    "429": "The model's provider limits the rate; see `retry-after`.",
+    "429": "The caller, or the model's provider for all of them, is limited; see `retry-after`.",
     "500": "The server failed.",
     "502": "The model's provider failed.",
-    "503": "The server is stopping, or the model can't be reached; see `retry-after`.",
+    "503": "The server is busy or stopping, or the model can't be reached; see `retry-after`.",
     "504": "The model or the run took too long.",
 }
 _SECURITY = {

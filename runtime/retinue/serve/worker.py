@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from retinue.serve.factory import create_app
+from retinue.serve.overload import Capacity
 
 VARIABLE = "RETINUE_SERVE"
 
@@ -22,4 +23,6 @@ def hand_over(**arguments: Any) -> str:
 
 def app() -> FastAPI:
     """The app, made from what was handed over."""
-    return create_app(**json.loads(os.environ[VARIABLE]))
+    arguments = json.loads(os.environ[VARIABLE])
+    capacity = Capacity(**arguments.pop("capacity", {}))
+    return create_app(**arguments, capacity=capacity)

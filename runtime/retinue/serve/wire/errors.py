@@ -14,6 +14,7 @@ from retinue.errors import (
     NotReadyError,
     PromptError,
     RequestError,
+    RetinueError,
     RunError,
 )
 
@@ -52,6 +53,36 @@ class ErrorAnswer:
         return orjson.dumps(self.object)
 
 
+class RefusedError(RetinueError):
+    """The server takes the request on neither now nor as it is; `answer` is what it says."""
+
+    def __init__(self, answer: ErrorAnswer) -> None:
+        super().__init__(answer.message)
+        self.answer = answer
+
+
+def overloaded() -> ErrorAnswer:
+    """The process has all the runs that it takes on."""
+    return ErrorAnswer(
+        status=503,
+        type=_SERVER,
+        message="The server is busy. Please ask again in a moment.",
+        code="server_overloaded",
+        headers={"retry-after": "1"},
+    )
+
+
+def too_many(message: str, seconds: int) -> ErrorAnswer:
+    """One caller asks more than it may; `seconds` are until it may again."""
+    return ErrorAnswer(
+        status=429,
+        type="rate_limit_error",
+        message=message,
+        code="rate_limit_exceeded",
+        headers={"retry-after": str(seconds)},
+    )
+
+
 # kind → (status, type, code, whether a client may try again)
 _MODEL_FAULTS: Mapping[ModelFault, tuple[int, str, str, bool]] = {
     "auth": (502, _SERVER, "model_access_denied", False),
@@ -72,6 +103,8 @@ def answer(error: BaseException) -> ErrorAnswer:
     """The answer for any exception; what isn't in the table is a bug and stays opaque."""
     if isinstance(error, RequestError):
         return request_error(error)
+    if isinstance(error, RefusedError):
+        return error.answer
     if isinstance(error, ModelError):
         return _model_error(error)
     if isinstance(error, RunError):
