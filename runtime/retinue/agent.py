@@ -274,7 +274,7 @@ class Limits:
 class SubAgent:
     """Another agent that this one can call: as a tool, or by handing the conversation over."""
 
-    agent: str
+    agent: "Agent"
     mode: Literal["tool", "handoff"] = "tool"
 
 
@@ -400,6 +400,7 @@ class Agent:
     """One agent, complete: nothing after the compiler reads YAML or interpolates.
 
     `digest` is a hash over `sources`, the runtime's version and the variables that went in.
+    Sub-agents are whole agents, and their sources are among the agent's own.
     An agent with `unsupported` keys can be shown, and is refused by a runtime.
     """
 

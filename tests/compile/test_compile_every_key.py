@@ -20,11 +20,11 @@ from retinue.agent import (
     Price,
     Ref,
     Serving,
-    SubAgent,
     Template,
     Timeouts,
 )
 from retinue.compile import CompileContext, compile_agents
+from retinue.compile.sub_agents import MAX_DEPTH
 from retinue.errors import NotSupportedError
 from retinue.project import Project
 from retinue.run.runtime import Runtime
@@ -113,10 +113,10 @@ def test_everything_else(agents: dict[str, Agent]) -> None:
     agent = agents["sales-analyst"]
     assert agent.description == "Answers sales questions."
     assert [skill.scripts for skill in agent.skills] == ["ask"]
-    assert agent.sub_agents == (
-        SubAgent(agent="researcher"),
-        SubAgent(agent="escalation", mode="handoff"),
-    )
+    assert [(sub.agent.name, sub.mode) for sub in agent.sub_agents] == [
+        ("researcher", "tool"),
+        ("escalation", "handoff"),
+    ]
     assert agent.output_schema == {
         "type": "object",
         "properties": {"figure": {"type": ["number", "null"], "default": None}},
@@ -149,7 +149,8 @@ def test_a_runtime_names_every_key_that_it_can_not_run(agents: dict[str, Agent])
     with pytest.raises(NotSupportedError) as raised:
         Runtime(agents.values())
     lines = str(raised.value).splitlines()
-    assert "agents/sales-analyst.yaml:22:1: 'sub_agents' is not supported yet" in lines
+    functions = "mcp_servers.tools.databricks.functions"
+    assert f"agents/sales-analyst.yaml:15:24: '{functions}' is not supported yet" in lines
     assert len(lines) == 1 + sum(len(agent.unsupported) for agent in agents.values())
 
 
@@ -177,8 +178,30 @@ def test_a_long_chain_of_agents_is_no_circle(tmp_path: Path) -> None:
     files = {f"agents/a{n}.yaml": MINIMAL + f"sub_agents: [a{n + 1}]\n" for n in range(1200)}
     files["agents/a1200.yaml"] = MINIMAL
     result = compiled(tmp_path, files)
-    assert set(codes(result)) == {"not-supported-yet"}
-    assert len(result.agents) == 1201
+    assert "agent-cycle" not in codes(result)
+    assert len(result.agents) == MAX_DEPTH
+
+
+def test_sub_agents_are_whole_agents(tmp_path: Path) -> None:
+    files = {
+        "agents/a.yaml": MINIMAL + "sub_agents: [b, {agent: c, mode: handoff}]\n",
+        "agents/b.yaml": MINIMAL + "sub_agents: [c]\n",
+        "agents/c.yaml": MINIMAL,
+    }
+    place = project(tmp_path, files)
+    (a,) = compile_agents(place, ["a"]).checked()
+    assert [(s.agent.name, s.mode) for s in a.sub_agents] == [("b", "tool"), ("c", "handoff")]
+    assert a.sub_agents[0].agent.sub_agents[0].agent == a.sub_agents[1].agent
+    assert [source.path for source in a.sources] == sorted(files)
+    (tmp_path / "agents/c.yaml").write_text(MINIMAL.replace("Hi", "Hello"))
+    assert compile_agents(place, ["a"]).checked()[0].digest != a.digest
+
+
+def test_an_agent_that_calls_a_broken_one_is_not_compiled(tmp_path: Path) -> None:
+    files = {"agents/a.yaml": MINIMAL + "sub_agents: [b]\n", "agents/b.yaml": "model: x\n"}
+    result = compile_agents(project(tmp_path, files), ["a"])
+    assert result.agents == ()
+    assert [d.location.file for d in result.diagnostics] == ["agents/b.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from retinue.agent import Agent, Limits, SubAgent
-from retinue.errors import ModelError, UsageError
+from retinue.errors import ModelError
 from retinue.run.caller import Caller
 from retinue.run.events import Event, RunFinished, TextDelta, ToolFinished, Usage
 from retinue.run.messages import Message
@@ -14,12 +14,12 @@ from retinue.run.runtime import Runtime
 from retinue.testing import ScriptedModel, agent, calls, route, says
 
 ASK = [Message("user", "What was sold?")]
-LEAD = (SubAgent(agent="digger"),)
 USAGE = Usage(10, 5)
 
 
-def lead(sub_agents: tuple[SubAgent, ...] = LEAD, **fields) -> Agent:
-    return agent("lead", model=route("lead/m"), sub_agents=sub_agents, **fields)
+def lead(*others: Agent, mode="tool", **fields) -> Agent:
+    subs = tuple(SubAgent(agent=other, mode=mode) for other in others or (digger(),))
+    return agent("lead", model=route("lead/m"), sub_agents=subs, **fields)
 
 
 def digger(**fields) -> Agent:
@@ -27,13 +27,12 @@ def digger(**fields) -> Agent:
 
 
 async def play(
-    models: Mapping[str, ScriptedModel], *agents: Agent, caller: Caller | None = None
+    models: Mapping[str, ScriptedModel], asked: Agent, caller: Caller | None = None
 ) -> list[Event]:
-    """The events of a run of the first agent; the others are there to be called."""
     factories = {name: lambda _deployment, _lookup, m=m: m for name, m in models.items()}
-    async with Runtime(agents[:1], sub_agents=agents[1:], models=factories) as runtime:
-        assert list(runtime.agents) == [agents[0].name]
-        async with aclosing(runtime.run(agents[0].name, ASK, caller=caller)) as events:
+    async with Runtime([asked], models=factories) as runtime:
+        assert list(runtime.agents) == ["lead"]
+        async with aclosing(runtime.run("lead", ASK, caller=caller)) as events:
             return [event async for event in events]
 
 
@@ -48,7 +47,7 @@ async def test_a_sub_agent_is_asked_and_its_answer_is_the_tools():
         "lead": ScriptedModel(calls(("ask_digger", {"question": "How much?"})), says("It was 7.")),
         "digger": ScriptedModel(says("7 loaves")),
     }
-    events = await play(models, lead(), digger())
+    events = await play(models, lead())
     assert [e.result.text for e in events if isinstance(e, ToolFinished)] == ["7 loaves"]
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "It was 7."
     (tool,) = models["lead"].requests[0].tools
@@ -63,7 +62,7 @@ async def test_what_sub_agents_spend_is_the_runs_too():
         "lead": ScriptedModel(calls(("ask_digger", {"question": "?"}), usage=USAGE), says("ok")),
         "digger": ScriptedModel(says("dug", usage=Usage(100, 50))),
     }
-    finish = end(await play(models, lead(), digger()))
+    finish = end(await play(models, lead()))
     assert finish.usage.input_tokens == 10 + 100 + 10
     assert finish.turns == 3
 
@@ -84,11 +83,8 @@ async def test_the_limits_of_the_first_agent_hold_for_all(limits, cause):
         "other": ScriptedModel(calls(("load_skill", {}), usage=USAGE)),
     }
     other = agent("other", model=route("other/m"))
-    finish = end(
-        await play(
-            models, lead(limits=limits), digger(sub_agents=(SubAgent(agent="other"),)), other
-        )
-    )
+    middle = digger(sub_agents=(SubAgent(agent=other),))
+    finish = end(await play(models, lead(middle, limits=limits)))
     assert (finish.reason, finish.cause) == ("length", cause)
     assert sum(len(model.requests) for model in models.values()) < 12
 
@@ -98,7 +94,7 @@ async def test_a_sub_agent_that_fails_costs_its_own_answer_only():
         "lead": ScriptedModel(calls(("ask_digger", {"question": "?"})), says("Without it.")),
         "digger": ScriptedModel([ModelError("auth", "the model refused")]),
     }
-    events = await play(models, lead(), digger())
+    events = await play(models, lead())
     (result,) = [e.result for e in events if isinstance(e, ToolFinished)]
     assert result.is_error
     assert result.text == "digger could not answer: the model refused"
@@ -110,7 +106,7 @@ async def test_a_sub_agent_stopped_by_its_own_limit_says_so():
         "lead": ScriptedModel(calls(("ask_digger", {"question": "?"})), says("ok")),
         "digger": ScriptedModel([TextDelta("So far 3."), *calls(("ask_x", {}))]),
     }
-    events = await play(models, lead(), digger(limits=Limits(max_turns=1)))
+    events = await play(models, lead(digger(limits=Limits(max_turns=1))))
     (result,) = [e.result for e in events if isinstance(e, ToolFinished)]
     assert "So far 3." in result.text
     assert "stopped before it was done: max_turns" in result.text
@@ -121,7 +117,7 @@ async def test_the_deadline_of_the_first_agent_holds_for_all():
         "lead": ScriptedModel([TextDelta("Asking."), *calls(("ask_digger", {"question": "?"}))]),
         "digger": ScriptedModel([30.0]),
     }
-    events = await play(models, lead(limits=Limits(timeout=0.2)), digger())
+    events = await play(models, lead(limits=Limits(timeout=0.2)))
     assert end(events).cause == "timeout"
     assert models["digger"].cancelled == 1
 
@@ -131,7 +127,7 @@ async def test_the_caller_is_the_sub_agents_too():
         "lead": ScriptedModel(calls(("ask_digger", {"question": "?"})), says("ok")),
         "digger": ScriptedModel(says("dug")),
     }
-    await play(models, lead(), digger(), caller=Caller(token="the-callers"))
+    await play(models, lead(), caller=Caller(token="the-callers"))
     assert models["digger"].requests[0].user_token == "the-callers"
 
 
@@ -142,8 +138,7 @@ async def test_a_conversation_is_handed_over():
         ),
         "digger": ScriptedModel(says("I dug 7.")),
     }
-    handing = lead((SubAgent(agent="digger", mode="handoff"),))
-    events = await play(models, handing, digger())
+    events = await play(models, lead(mode="handoff"))
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "One moment.I dug 7."
     assert len(models["lead"].requests) == 1
     system, *rest = models["digger"].requests[0].messages
@@ -166,11 +161,6 @@ async def test_of_two_handovers_the_first_counts():
         "digger": ScriptedModel(says("dug")),
         "other": ScriptedModel(says("other")),
     }
-    both = tuple(SubAgent(agent=name, mode="handoff") for name in ("digger", "other"))
-    await play(models, lead(both), digger(), agent("other", model=route("other/m")))
+    other = agent("other", model=route("other/m"))
+    await play(models, lead(digger(), other, mode="handoff"))
     assert not models["other"].requests
-
-
-async def test_an_agent_that_is_called_has_to_be_there():
-    with pytest.raises(UsageError, match="'digger', which isn't loaded"):
-        Runtime([lead()])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from retinue import __version__
-from retinue.agent import Agent, Skill, SubAgent
+from retinue.agent import Agent, Skill
 from retinue.compile.conduct import (
     compile_app,
     compile_compaction,
@@ -30,7 +30,7 @@ from retinue.compile.shared import compile_auth, read_shared
 from retinue.compile.skills import load_skill
 from retinue.compile.sources import Sources
 from retinue.compile.spec import AgentSpec, SkillSpec, is_agent_name
-from retinue.compile.sub_agents import Calls, check_names, circles
+from retinue.compile.sub_agents import Calls, check_names, circles, linked
 from retinue.compile.tree import Document, Node, Path
 from retinue.compile.unsupported import agent_unsupported, warn
 from retinue.compile.variables import Variables, read_variables
@@ -143,33 +143,38 @@ class _Compiler:
     def compile(self, names: Sequence[str] | None) -> Compilation:
         paths = self._paths() if names is None else self._chosen([*dict.fromkeys(names)])
         made = [self._made(self._file(path)) for path in paths]
-        clashing = _clashes(made) | self._circling(made)
+        clashing = _clashes(made)
+        others = self._called(made)
+        whole = self._linked([*made, *others])
         # What none of the chosen agents takes from retinue.yaml isn't theirs to mend.
         entries = self._shared.entries
-        told = [one.report for one in made]
+        told = [one.report for one in (*made, *others)]
         told += [entries[path].report for path in (entries if names is None else self._taken)]
         for report in told:
             self._report.take(report)
-        agents = (one.agent for one in made if one.name not in clashing)
-        found = tuple(agent for agent in agents if agent)
+        names_made = [one.name for one in made if one.name not in clashing]
+        found = tuple(whole[name] for name in names_made if name in whole)
         return Compilation(found, self._report.diagnostics(), self._origins)
 
-    def _circling(self, made: Sequence[_Made]) -> set[str]:
-        """Names of agents that call each other in a circle, with an error at each such call.
-
-        Agents that weren't asked for are compiled as far as the calls lead to them.
-        """
-        reports = {one.name: one.report for one in made}
+    def _called(self, made: Sequence[_Made]) -> list[_Made]:
+        """Agents that weren't asked for, as far as the calls of those that were lead to them."""
+        others: list[_Made] = []
         known = {one.name for one in made}
-        while missing := {name for calls in self._calls.values() for name, _ in calls} - known:
+        while missing := {c.name for calls in self._calls.values() for c in calls} - known:
             known |= missing
-            for name in sorted(missing):
-                for path in self._by_name().get(name, []):
-                    self._made(self._file(path))
+            paths = [path for name in sorted(missing) for path in self._by_name().get(name, [])]
+            others += [self._made(self._file(path)) for path in paths]
+        return others
+
+    def _linked(self, made: Sequence[_Made]) -> dict[str, Agent]:
+        """Whole agents by name; a call that closes a circle is an error, and those in it aren't."""
+        reports = {one.name: one.report for one in made}
         found = list(circles(self._calls))
         for circle in found:
             circle.tell(next((reports[n] for n in circle.names if n in reports), self._report))
-        return {name for circle in found for name in circle.names}
+        circling = {name for circle in found for name in circle.names}
+        agents = {one.name: one.agent for one in made if one.agent and one.name not in circling}
+        return linked(agents, self._calls, reports)
 
     def _paths(self) -> list[str]:
         return [path for paths in self._by_stem.values() for path in paths]
@@ -293,7 +298,6 @@ class _Compiler:
             skills=tuple(skill for skill, _ in skills),
             mcp_servers=servers,
             limits=compile_limits(spec.limits),
-            sub_agents=tuple(SubAgent(agent=s.agent, mode=s.mode) for s in spec.sub_agents),
             output_schema=schema,
             guardrails=guardrails,
             compaction=compile_compaction(spec.session),

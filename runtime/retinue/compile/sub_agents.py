@@ -1,15 +1,32 @@
-"""Which agents call which → the names that don't exist, and the circles."""
+"""Which agents call which → the names that don't exist, the circles, and whole agents."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
+from hashlib import sha256
+from typing import Literal
 
+from retinue.agent import Agent, SubAgent
 from retinue.compile.conduct_spec import SubAgentSpec
 from retinue.compile.report import Report, quoted
 from retinue.compile.tree import Node
 from retinue.diagnostics import Location, did_you_mean
 
-Calls = tuple[tuple[str, Location], ...]
-"""The agents that one calls, each with the place that says so."""
+MAX_DEPTH = 16
+"""Agents that call one another, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The agent that is called, and the place that says so."""
+
+    name: str
+    place: Location
+    mode: Literal["tool", "handoff"] = "tool"
+
+
+Calls = tuple[Call, ...]
+"""The agents that one calls."""
 
 
 def check_names(
@@ -20,7 +37,7 @@ def check_names(
     report: Report,
 ) -> Calls:
     """The calls that lead to agents of the project; `known` lists those for a hint."""
-    calls: dict[str, Location] = {}
+    calls: dict[str, Call] = {}
     for index, spec in enumerate(specs):
         place = root.at(("sub_agents", index, "agent"))
         if not exists(spec.agent):
@@ -30,8 +47,45 @@ def check_names(
             message = f"the agent {quoted(spec.agent)} is listed twice"
             report.error(place, message, "duplicate-agent", "remove one of them")
         else:
-            calls[spec.agent] = place
-    return tuple(calls.items())
+            calls[spec.agent] = Call(spec.agent, place, spec.mode)
+    return tuple(calls.values())
+
+
+def linked(
+    agents: Mapping[str, Agent], calls: Mapping[str, Calls], reports: Mapping[str, Report]
+) -> dict[str, Agent]:
+    """The agents with those that they call; without one that calls what couldn't be compiled.
+
+    There is no circle among them. Too long a chain is told in the report of the agent at its head.
+    """
+    whole: dict[str, Agent] = {}
+    depths: dict[str, int] = {}
+    order = TopologicalSorter({name: [c.name for c in calls.get(name, ())] for name in agents})
+    for name in order.static_order():
+        called = calls.get(name, ())
+        if name not in agents or any(call.name not in whole for call in called):
+            continue
+        deepest = max(called, key=lambda call: depths[call.name], default=None)
+        depths[name] = 1 + (depths[deepest.name] if deepest else 0)
+        if deepest and depths[name] > MAX_DEPTH:
+            message = f"more than {MAX_DEPTH} agents call one another"
+            reports[name].error(deepest.place, message, "agents-too-deep")
+            continue
+        whole[name] = _with(agents[name], [(whole[call.name], call) for call in called])
+    return whole
+
+
+def _with(agent: Agent, others: Sequence[tuple[Agent, Call]]) -> Agent:
+    if not others:
+        return agent
+    sources = {*agent.sources, *(source for other, _ in others for source in other.sources)}
+    digests = [agent.digest, *(f"{other.digest} {call.mode}" for other, call in others)]
+    return replace(
+        agent,
+        sub_agents=tuple(SubAgent(agent=other, mode=call.mode) for other, call in others),
+        sources=tuple(sorted(sources)),
+        digest=sha256("\n".join(digests).encode()).hexdigest()[:16],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +120,12 @@ class _Walk:
             return
         path, pending = [start], [iter(self.calls.get(start, ()))]
         while path:
-            name, place = next(pending[-1], ("", None))
-            if place is None:
+            call = next(pending[-1], None)
+            if call is None:
                 self._done.add(path.pop())
                 pending.pop()
-            elif name in path:
-                yield Circle(tuple(path[path.index(name) :]), place)
-            elif name not in self._done:
-                path.append(name)
-                pending.append(iter(self.calls.get(name, ())))
+            elif call.name in path:
+                yield Circle(tuple(path[path.index(call.name) :]), call.place)
+            elif call.name not in self._done:
+                path.append(call.name)
+                pending.append(iter(self.calls.get(call.name, ())))

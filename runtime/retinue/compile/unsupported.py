@@ -15,7 +15,6 @@ _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
         for kind in ("genie", "sql", "functions", "vector_search", "connection", "app")
     ),
     ("mcp_servers", "*", "tools", "require_approval"),
-    ("sub_agents",),
     ("guardrails",),
     ("limits", "max_cost_usd"),
     ("session",),

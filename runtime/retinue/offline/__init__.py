@@ -22,12 +22,15 @@ def twin(agent: Agent) -> Agent:
         agent,
         model=Route(deployments=_OFFLINE, settings=agent.model.settings, bounds=agent.model.bounds),
         mcp_servers=tuple(server for server in servers if server is not None),
+        sub_agents=tuple(replace(sub, agent=twin(sub.agent)) for sub in agent.sub_agents),
     )
 
 
 def missing_twins(agent: Agent) -> tuple[str, ...]:
-    """The names of the servers that `twin` leaves out."""
-    return tuple(server.name for server in agent.mcp_servers if _local(server) is None)
+    """The names of the servers that `twin` leaves out, sub-agents' too."""
+    own = (server.name for server in agent.mcp_servers if _local(server) is None)
+    theirs = (name for sub in agent.sub_agents for name in missing_twins(sub.agent))
+    return tuple(dict.fromkeys((*own, *theirs)))
 
 
 def _local(server: ToolServer) -> ToolServer | None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from retinue.agent import Agent, JsonValue, ToolServer
-from retinue.errors import NotReadyError, NotSupportedError, RequestError, UsageError
+from retinue.errors import NotReadyError, NotSupportedError, RequestError
 from retinue.run.budget import Budget
 from retinue.run.caller import Caller
 from retinue.run.context import RunContext
@@ -23,7 +23,7 @@ from retinue.run.prompt import Prompt
 from retinue.run.references import environment
 from retinue.run.settings import check_bounds
 from retinue.run.skills import skill_tools
-from retinue.run.sub_agents import sub_agent_tools
+from retinue.run.sub_agents import sub_agent_tools, with_sub_agents
 from retinue.run.toolbox import AgentToolbox
 
 
@@ -40,7 +40,7 @@ class _Ready:
 class Runtime:
     """Every model and tool server that the agents need, opened once: `async with Runtime(agents)`.
 
-    `sub_agents` are called by the agents, and not run by themselves.
+    The agents that they call are opened too, and not run by themselves.
 
     Equal servers share a connection. A server that is down costs its own tools; the agents work
     on, and it is tried again. `models` maps a provider to what opens its routes; `patience` is
@@ -52,25 +52,23 @@ class Runtime:
         self,
         agents: Iterable[Agent],
         *,
-        sub_agents: Iterable[Agent] = (),
         models: Mapping[str, ModelFactory] = MODELS,
         lookup: Lookup | None = None,
         patience: float = 20.0,
     ) -> None:
         self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
-        self._known = {**{agent.name: agent for agent in sub_agents}, **self.agents}
-        _refuse_unsupported(self._known.values())
-        _require_sub_agents(self._known)
+        known = with_sub_agents(self.agents.values())
+        _refuse_unsupported(known.values())
         self._models = models
         self._patience = patience
         self._lookup = lookup or environment()
         self._connections: dict[ToolServer, Connection] = {}
         self._background: list[asyncio.Task[None]] = []
-        self._ready = {name: self._prepare(agent) for name, agent in self._known.items()}
+        self._ready = {name: self._prepare(agent) for name, agent in known.items()}
 
     def _prepare(self, agent: Agent) -> _Ready:
         connections = [self._connection(server) for server in agent.mcp_servers]
-        others = sub_agent_tools(agent, self._known, self._ask)
+        others = sub_agent_tools(agent, self._ask)
         built_ins = (*skill_tools(agent.skills), *others)
         return _Ready(
             agent,
@@ -217,14 +215,6 @@ class Runtime:
             "problem": connection.problem,
             "tools": len(connection.tools),
         }
-
-
-def _require_sub_agents(known: Mapping[str, Agent]) -> None:
-    """Raises UsageError for an agent that is called and isn't there."""
-    for agent in known.values():
-        for sub in agent.sub_agents:
-            if sub.agent not in known:
-                raise UsageError(f"{agent.name} calls the agent '{sub.agent}', which isn't loaded")
 
 
 def _refuse_unsupported(agents: Iterable[Agent]) -> None:

@@ -1,6 +1,6 @@
 """An agent's sub-agents → tools that ask them, or hand the conversation over to them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 
 from retinue.agent import Agent, JsonValue
 from retinue.errors import ModelError, NotReadyError, PromptError, RequestError, RunError, ToolError
@@ -15,12 +15,24 @@ Ask = Callable[[str, str, RunContext], Awaitable[RunFinished]]
 _FAULTS = (ModelError, NotReadyError, PromptError, RequestError, RunError)
 
 
-def sub_agent_tools(agent: Agent, known: Mapping[str, Agent], ask: Ask) -> tuple[BuiltIn, ...]:
-    """`ask_NAME` or `hand_over_to_NAME` for each sub-agent, which is one of `known`."""
+def sub_agent_tools(agent: Agent, ask: Ask) -> tuple[BuiltIn, ...]:
+    """`ask_NAME` or `hand_over_to_NAME` for each sub-agent."""
     return tuple(
-        _handoff(known[sub.agent]) if sub.mode == "handoff" else _question(known[sub.agent], ask)
+        _handoff(sub.agent) if sub.mode == "handoff" else _question(sub.agent, ask)
         for sub in agent.sub_agents
     )
+
+
+def with_sub_agents(agents: Iterable[Agent]) -> dict[str, Agent]:
+    """The agents by name, and all that they call, directly or not."""
+    known: dict[str, Agent] = {}
+    pending = list(agents)
+    while pending:
+        agent = pending.pop()
+        if agent.name not in known:
+            known[agent.name] = agent
+            pending += [sub.agent for sub in agent.sub_agents]
+    return known
 
 
 def _question(other: Agent, ask: Ask) -> BuiltIn:

@@ -10,7 +10,6 @@ from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
 
-from retinue.run.caller import Caller
 from retinue.run.events import Event, RunFinished, Usage
 from retinue.run.options import RunOptions
 from retinue.run.runtime import Runtime

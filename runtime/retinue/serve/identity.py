@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from retinue.run.prompt import Caller
+from retinue.run.caller import Caller
 
 _NO_NAMES: frozenset[str] = frozenset()
 
