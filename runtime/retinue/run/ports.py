@@ -15,11 +15,15 @@ Lookup = Callable[[Ref], str]
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as the model is told of it. `parameters` is a JSON Schema of an object."""
+    """A tool as the model is told of it. `parameters` is a JSON Schema of an object.
+
+    With `strict`, OpenAI's, a provider that can holds the model to the schema itself.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, JsonValue]
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ async def test_what_is_sent() -> None:
             Message("assistant", "", tool_calls=(ToolCall("c1", "add", '{"a":1}'),)),
             Message("tool", "2", tool_call_id="c1", name="add"),
         ),
-        tools=(ADD,),
+        tools=(ADD, replace(ADD, name="sum", strict=True)),
         settings={"temperature": 0.5, "mock_response": "no", "base_url": "http://127.0.0.1:9"},
     )
     async with upstream(plays(chunk({"content": "2"}), chunk({}, "stop"))) as fake:
@@ -121,7 +121,8 @@ async def test_what_is_sent() -> None:
     assert body["temperature"] == 0.5
     assert body["max_tokens"] == 7
     assert body["stream_options"] == {"include_usage": True}
-    assert body["tools"][0]["function"]["name"] == "add"
+    functions = [tool["function"] for tool in body["tools"]]
+    assert [(f["name"], f.get("strict")) for f in functions] == [("add", None), ("sum", True)]
     assert body["messages"][2]["tool_calls"][0]["function"] == {
         "name": "add",
         "arguments": '{"a":1}',

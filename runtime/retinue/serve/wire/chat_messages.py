@@ -6,20 +6,15 @@ Format: OpenAI's `ChatCompletionRequestMessage` (openai-openapi v2.3.0).
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from retinue.run.messages import Message, Role, ToolCall
 from retinue.serve.wire.mistakes import invalid, missing, not_supported
+from retinue.serve.wire.strict import Strict
 
 MAX_MESSAGES = 2048
 _MAX_PARTS = 2048
 _MAX_TOOL_CALLS = 512
-
-
-class Strict(BaseModel):
-    """Right types only; unknown fields are ignored, and null means absent."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore")
 
 
 class ContentPart(Strict):

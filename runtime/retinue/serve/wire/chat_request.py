@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError
 from retinue.agent import JsonValue
 from retinue.errors import RequestError
 from retinue.run.messages import Message
-from retinue.serve.wire.chat_messages import MAX_MESSAGES, ChatMessage, Strict, conversation
+from retinue.serve.wire.chat_messages import MAX_MESSAGES, ChatMessage, conversation
 from retinue.serve.wire.mistakes import invalid, mistake, not_supported
+from retinue.serve.wire.strict import Strict
 
 MAX_METADATA = 16
 _MAX_BIASES = 1024
