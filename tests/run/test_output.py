@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from retinue.agent import Limits
 from retinue.errors import ModelError
-from retinue.run.events import Event, ModelFinished, ReasoningDelta, RunFinished, TextDelta
+from retinue.run.events import (
+    Event,
+    ModelFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    RunFinished,
+    TextDelta,
+)
 from retinue.run.loop import run
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
@@ -137,3 +144,11 @@ async def test_an_answer_that_was_cut_by_its_limit_is_no_wrong_one() -> None:
     assert said(events) == '{"pri'
     assert isinstance(events[-1], RunFinished)
     assert events[-1].reason == "length"
+
+
+async def test_a_refusal_is_not_held_to_the_form_of_an_answer() -> None:
+    model = ScriptedModel([RefusalDelta("No."), ModelFinished("stop")])
+    events = await ask(model)
+    assert RefusalDelta("No.") in events
+    assert isinstance(events[-1], RunFinished)
+    assert len(model.requests) == 1

@@ -109,7 +109,9 @@ class Progress:
 
     def _add_text(self, turn: Turn, reason: FinishReason) -> Iterator[Event]:
         text = turn.text
-        if self.check and reason in ("stop", "tool_calls"):
+        # A refusal is an answer too, and has no form.
+        refused = turn.refused and not text
+        if self.check and not refused and reason in ("stop", "tool_calls"):
             checked = self.check.check(text)
             text = checked.text
             if checked.problem:

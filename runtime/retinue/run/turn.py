@@ -19,12 +19,13 @@ class Turn:
     With a `check` of the answer's form its text is held back until the form is known to be right.
     """
 
-    __slots__ = ("_check", "_text", "calls", "finish", "thoughts")
+    __slots__ = ("_check", "_text", "calls", "finish", "refused", "thoughts")
 
     def __init__(self, check: OutputCheck | None = None) -> None:
         self.calls: list[ToolCall] = []
         self.thoughts: list[Thought] = []
         self.finish: ModelFinished | None = None
+        self.refused = False
         self._check = check
         self._text: list[str] = []
 
@@ -41,7 +42,9 @@ class Turn:
             return None
         if isinstance(event, ModelFinished):
             self.finish = event
-        elif not isinstance(event, ReasoningDelta | RefusalDelta | ModelRetried):
+        elif isinstance(event, RefusalDelta):
+            self.refused = True
+        elif not isinstance(event, ReasoningDelta | ModelRetried):
             return None
         return event
 
