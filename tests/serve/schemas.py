@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-_PLACE = Path(__file__).parents[2] / ".." / "shared" / "data" / "openai" / "openai.schema.json"
+DOCUMENT = Path(__file__).parents[2] / ".." / "shared" / "data" / "openai" / "openai.schema.json"
 
 
 @functools.cache
 def _document():
-    return json.loads(_PLACE.read_text())
+    return json.loads(DOCUMENT.read_text())
 
 
 @functools.cache
@@ -22,7 +22,16 @@ def _validator(name: str) -> Draft202012Validator:
 
 def conforms(value, name: str) -> None:
     """Fail where `value` isn't OpenAI's `name`; skip the test where the schema is absent."""
-    if not _PLACE.exists():
+    if not DOCUMENT.exists():
         pytest.skip("OpenAI's schema is not beside this repository")
     problems = [f"{e.json_path}: {e.message}" for e in _validator(name).iter_errors(value)]
     assert not problems, "\n".join(problems)
+
+
+def documented(name: str) -> set[str]:
+    """The properties that OpenAI documents of an object, with those it inherits."""
+    part = _document()["$defs"][name]
+    above = [ref["$ref"].rpartition("/")[2] for ref in part.get("allOf", ()) if "$ref" in ref]
+    own = [part, *part.get("allOf", ())]
+    properties = [set(schema.get("properties", ())) for schema in own]
+    return set().union(*properties, *map(documented, above))

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemas import conforms
 from serving import QUESTION, LoopRuntime, eventually
-from test_chat_request import WRONG, json_values, request_like
+from test_chat_request import json_values, request_like
+from test_chat_request_wrong import WRONG
 
 from retinue import __version__
 from retinue.serve import app_for

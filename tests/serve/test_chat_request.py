@@ -1,31 +1,19 @@
-"""What a chat request's body becomes, and how each wrong one is refused."""
+"""What a chat request's body becomes."""
 
 import json
-import time
 
 import pytest
+from chat_bodies import CALL, EMPTY, FUNCTION, PDF, PIXEL, body, said
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schemas import DOCUMENT, documented
 
 from retinue.errors import RequestError
-from retinue.run.messages import Message, ToolCall
-from retinue.serve.wire.chat_messages import MAX_MESSAGES
-from retinue.serve.wire.chat_request import SETTINGS, decode
-
-USER = {"role": "user", "content": "hi"}
-CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
-
-
-def body(**fields) -> bytes:
-    return json.dumps({"messages": [USER], **fields}).encode()
-
-
-def refused(raw: bytes) -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        decode(raw)
-    assert "pydantic" not in str(caught.value).lower()
-    assert "Input should" not in str(caught.value)
-    return caught.value
+from retinue.run.messages import AudioPart, FilePart, ImagePart, Message, TextPart, ToolCall
+from retinue.run.options import RunOptions
+from retinue.run.ports import NamedTool, OutputFormat, Tool
+from retinue.serve.wire.chat_messages import heard
+from retinue.serve.wire.chat_request import SETTINGS, ChatCompletionRequest, decode
 
 
 def test_the_smallest_request():
@@ -34,7 +22,7 @@ def test_the_smallest_request():
     assert request.model is None
     assert not request.stream
     assert not request.include_usage
-    assert request.settings == {}
+    assert request.options == RunOptions()
     assert request.metadata == {}
 
 
@@ -56,13 +44,12 @@ def test_every_setting_reaches_the_model_as_it_was_written():
         "user": "u-1",
     }
     assert set(given) == set(SETTINGS)
-    assert decode(body(**given)).settings == given
+    assert decode(body(**given)).options.settings == given
 
 
 def test_null_means_absent_for_every_optional_parameter():
     optional = [*SETTINGS, "model", "stream", "stream_options", "metadata", "store", "n", "tools"]
-    optional += ["functions", "tool_choice", "function_call", "response_format", "logprobs"]
-    optional += ["top_logprobs", "modalities", "audio", "prompt_cache_key", "safety_identifier"]
+    optional += sorted(set(ChatCompletionRequest.model_fields) - {"messages", *optional})
     assert decode(body(**dict.fromkeys(optional))) == decode(body())
 
 
@@ -115,215 +102,80 @@ def test_every_role_and_shape_of_message():
     )
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"",
-        b"{",
-        b"[]x",
-        b"hello",
-        b"\xff\xfe",
-        b'{"messages": [{"role": "user", "content": "\xff"}]}',
-        b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
-        b'{"x": NaN, "messages": [{"role": "user", "content": "hi"}]}',
-        b'{"x": -Infinity, "messages": [{"role": "user", "content": "hi"}]}',
-        b'{"seed": ' + b"9" * 5000 + b', "messages": [{"role": "user", "content": "hi"}]}',
-        b'{"x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
-        b"[" * 1_000_000,
-    ],
-    ids=lambda raw: repr(raw[:40]),
-)
-def test_what_is_not_json_is_refused(raw):
-    error = refused(raw)
-    assert (error.status, error.code, error.param) == (400, "invalid_json", None)
-    assert "not valid JSON" in str(error)
+def test_images_sound_and_files_are_parts():
+    parts = [
+        {"type": "text", "text": "Look:"},
+        {"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}},
+        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+        {"type": "file", "file": {"file_data": PDF, "filename": "a.pdf"}},
+    ]
+    expected = (
+        TextPart("Look:"),
+        ImagePart(PIXEL, "low"),
+        AudioPart("UklGRg==", "wav"),
+        FilePart(PDF, "a.pdf"),
+    )
+    (message,) = decode(body(messages=[said(*parts)])).messages
+    assert message == Message("user", "Look:", parts=expected)
 
 
-@pytest.mark.parametrize("raw", [b"[]", b"null", b"3", b'"text"', b"true"])
-def test_what_is_not_an_object_is_refused(raw):
-    error = refused(raw)
-    assert (error.param, error.code) == (None, "invalid_type")
-    assert str(error) == "The request body must be a JSON object."
+def test_tools_and_the_choice_among_them():
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    add = {"name": "add", "description": "Adds.", "parameters": schema, "strict": True}
+    other = {"type": "function", "function": {"name": "sub"}}
+    given = [{"type": "function", "function": add}, other]
+    tools = (Tool("add", "Adds.", schema, strict=True), Tool("sub", "", EMPTY))
+    only = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [other]}}
+    choices = {
+        "auto": (tools, "auto"),
+        "none": (tools, "none"),
+        "required": (tools, "required"),
+        json.dumps(other): (tools, NamedTool("sub")),
+        json.dumps(only): (tools[1:], "required"),
+    }
+    assert decode(body(tools=given)).options == RunOptions(tools=tools)
+    for choice, expected in choices.items():
+        value = json.loads(choice) if choice.startswith("{") else choice
+        options = decode(body(tools=given, tool_choice=value)).options
+        assert (options.tools, options.tool_choice) == expected
 
 
-def test_the_word_nan_in_a_text_is_no_fault():
-    assert decode(body(messages=[{"role": "user", "content": "NaN or -Infinity?"}]))
+def test_the_form_of_the_answer():
+    schema = {"type": "object"}
+    described = {"name": "a", "description": "An A.", "schema": schema, "strict": True}
+
+    def form(**given):
+        return decode(body(response_format=given)).options.output
+
+    assert form(type="text") is None
+    assert form(type="json_object") == OutputFormat()
+    assert form(type="json_schema", json_schema={"name": "a", "schema": schema}) == OutputFormat(
+        schema=schema, name="a"
+    )
+    assert form(type="json_schema", json_schema=described) == OutputFormat(
+        schema={"type": "object", "description": "An A."}, name="a", strict=True
+    )
 
 
-WRONG = [
-    ({"messages": None}, "messages", "'messages' must be an array."),
-    ({"messages": []}, "messages", "'messages' must not be empty."),
-    ({"messages": "hi"}, "messages", "'messages' must be an array."),
-    ({"messages": [1]}, "messages[0]", "'messages[0]' must be an object."),
-    ({"messages": [USER, {"content": "x"}]}, "messages[1].role", "'messages[1].role' is required."),
-    ({"messages": [USER] * (MAX_MESSAGES + 1)}, "messages", "must have at most 2048 entries"),
-    ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", "must be 'system'"),
-    ({"messages": [{"role": "user"}]}, "messages[0].content", "is required"),
-    ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "is required"),
-    ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "a string or an array"),
-    (
-        {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
-        "messages[0].content[0].text",
-        "is required",
-    ),
-    (
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": 3}]}]},
-        "messages[0].content[0].text",
-        "must be a string",
-    ),
-    (
-        {"messages": [{"role": "user", "content": [{"text": "x"}]}]},
-        "messages[0].content[0].type",
-        "is required",
-    ),
-    (
-        {"messages": [{"role": "user", "content": [{"type": "hologram"}]}]},
-        "messages[0].content[0].type",
-        "is not a known type",
-    ),
-    ({"messages": [{"role": "assistant"}]}, "messages[0].content", "is required where"),
-    (
-        {"messages": [{"role": "tool", "content": "x"}]},
-        "messages[0].tool_call_id",
-        "is required",
-    ),
-    (
-        {"messages": [USER, {"role": "tool", "content": "x", "tool_call_id": "c1"}]},
-        "messages[1].tool_call_id",
-        "does not name an open tool call",
-    ),
-    (
-        {"messages": [{"role": "assistant", "tool_calls": [CALL, CALL]}]},
-        "messages[0].tool_calls[1].id",
-        "stands there twice",
-    ),
-    (
-        {"messages": [{"role": "assistant", "tool_calls": [CALL]}]},
-        "messages[0]",
-        "leaves a tool call without an answer",
-    ),
-    (
-        {"messages": [{"role": "assistant", "tool_calls": [CALL]}, USER]},
-        "messages[1].role",
-        "a tool call has no answer",
-    ),
-    (
-        {"messages": [{"role": "assistant", "tool_calls": [{"id": "c1", "function": {}}]}]},
-        "messages[0].tool_calls[0].function.name",
-        "is required",
-    ),
-    ({"model": 5}, "model", "must be a string"),
-    ({"stream": "yes"}, "stream", "must be true or false"),
-    ({"stream_options": []}, "stream_options", "must be an object"),
-    ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "true or false"),
-    ({"temperature": "hot"}, "temperature", "must be a number"),
-    ({"temperature": True}, "temperature", "must be a number"),
-    ({"temperature": 2.1}, "temperature", "must be at most 2"),
-    ({"temperature": -0.1}, "temperature", "must be at least 0"),
-    ({"temperature": float("nan")}, "temperature", "must be a finite number"),
-    ({"temperature": float("inf")}, "temperature", "must be a finite number"),
-    ({"top_p": 1.5}, "top_p", "must be at most 1"),
-    ({"max_tokens": 0}, "max_tokens", "must be at least 1"),
-    ({"max_tokens": 1.5}, "max_tokens", "must be an integer"),
-    ({"max_completion_tokens": 10**30}, "max_completion_tokens", "must be at most"),
-    ({"seed": "x"}, "seed", "must be an integer"),
-    ({"stop": 5}, "stop", "must be a string or an array"),
-    ({"stop": [1]}, "stop[0]", "must be a string"),
-    ({"stop": list("abcde")}, "stop", "must have at most 4 entries"),
-    ({"presence_penalty": 3}, "presence_penalty", "must be at most 2"),
-    ({"logit_bias": {"1": 101}}, "logit_bias", "integers from -100 to 100"),
-    ({"logit_bias": {"1": "x"}}, "logit_bias", "integers from -100 to 100"),
-    ({"logit_bias": {"word": 1}}, "logit_bias", "token ids"),
-    ({"logit_bias": []}, "logit_bias", "must be an object"),
-    ({"reasoning_effort": "heroic"}, "reasoning_effort", "must be 'none'"),
-    ({"verbosity": 1}, "verbosity", "must be 'low'"),
-    ({"user": "x" * 513}, "user", "at most 512 characters"),
-    ({"metadata": {"a": 1}}, "metadata", "to strings"),
-    ({"metadata": {str(i): "" for i in range(17)}}, "metadata", "at most 16 entries"),
-    ({"n": 0}, "n", "must be at least 1"),
-    ({"tools": "all"}, "tools", "must be an array"),
-    ({"response_format": {}}, "response_format.type", "is required"),
-]
+SPOKEN = (Message("developer", "d"), Message("user", "u"), Message("system", "s"))
 
 
-@pytest.mark.parametrize(("fields", "param", "message"), WRONG, ids=[str(w[0])[:60] for w in WRONG])
-def test_a_wrong_value_is_named(fields, param, message):
-    error = refused(body(**fields))
-    assert error.param == param
-    assert message in str(error)
-    assert error.status == 400
+def test_what_becomes_of_a_callers_instructions():
+    assert heard(SPOKEN, "append") == SPOKEN
+    assert heard(SPOKEN, "ignore") == SPOKEN[1:2]
+    assert heard(SPOKEN[1:2], "refuse") == SPOKEN[1:2]
+    for messages, policy, param in (
+        (SPOKEN[1:], "refuse", "messages[1].role"),
+        (SPOKEN[:1], "ignore", "messages"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            heard(messages, policy)
+        assert caught.value.param == param
 
 
-def test_a_number_too_large_for_a_double_is_refused():
-    assert refused(b'{"messages":[{"role":"user","content":"x"}],"top_p":1e999}').param == "top_p"
-
-
-UNSUPPORTED = [
-    ({"n": 2}, "n"),
-    ({"logprobs": True}, "logprobs"),
-    ({"top_logprobs": 3}, "top_logprobs"),
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-    ({"functions": [{"name": "f"}]}, "functions"),
-    ({"tool_choice": "required"}, "tool_choice"),
-    ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
-    ({"function_call": {"name": "f"}}, "function_call"),
-    ({"response_format": {"type": "json_object"}}, "response_format"),
-    ({"modalities": ["text", "audio"]}, "modalities"),
-    ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
-    ({"web_search_options": {}}, "web_search_options"),
-    (
-        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
-        "messages[0].content[0]",
-    ),
-    (
-        {
-            "messages": [
-                USER,
-                {
-                    "role": "user",
-                    "content": [{"type": "text", "text": "x"}, {"type": "file", "file": {}}],
-                },
-            ]
-        },
-        "messages[1].content[1]",
-    ),
-    (
-        {"messages": [{"role": "assistant", "function_call": {"name": "f", "arguments": ""}}]},
-        "messages[0].function_call",
-    ),
-]
-
-
-@pytest.mark.parametrize(("fields", "param"), UNSUPPORTED, ids=[u[1] for u in UNSUPPORTED])
-def test_what_cannot_be_done_is_refused_rather_than_ignored(fields, param):
-    error = refused(body(**fields))
-    assert error.param == param
-    assert error.code == "unsupported_parameter"
-    assert "not supported yet" in str(error)
-
-
-def test_a_long_or_strange_name_does_not_flood_the_message():
-    error = refused(body(stream_options={"include_usage": {"k\n" * 10**5: 1}}))
-    assert len(str(error)) < 200
-    assert "\n" not in str(error)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"messages": [1] * 1_000_000},
-        {"messages": [{"role": "user", "content": [1] * 1_000_000}]},
-        {"stop": [1] * 1_000_000},
-        {"metadata": {str(i): 1 for i in range(200_000)}},
-        {"logit_bias": {str(i): "x" for i in range(200_000)}},
-    ],
-    ids=["messages", "parts", "stop", "metadata", "logit_bias"],
-)
-def test_a_flood_of_mistakes_is_refused_without_listing_them(fields):
-    raw = body(**fields)
-    start = time.process_time()
-    refused(raw)
-    assert time.process_time() - start < 2  # listing them all would take several times that
+@pytest.mark.skipif(not DOCUMENT.exists(), reason="OpenAI's schema is not beside this repository")
+def test_every_documented_field_is_known():
+    assert documented("CreateChatCompletionRequest") <= set(ChatCompletionRequest.model_fields)
 
 
 json_values = st.recursive(
@@ -337,7 +189,13 @@ message_like = st.fixed_dictionaries(
         "role": st.sampled_from(["user", "assistant", "tool", "system"]) | json_values,
         "content": st.text()
         | st.lists(
-            st.fixed_dictionaries({"type": st.sampled_from(["text", "refusal", "file"])})
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["text", "refusal", "file", "image_url", "input_audio"])},
+                optional={
+                    "image_url": st.fixed_dictionaries({"url": st.text()}),
+                    "file": st.fixed_dictionaries({"file_data": st.text()}),
+                },
+            )
             | json_values,
             max_size=3,
         )
@@ -348,10 +206,23 @@ message_like = st.fixed_dictionaries(
     },
 )
 optional = [*SETTINGS, "model", "stream", "stream_options", "metadata", "n", "tools", "store"]
-optional += ["tool_choice", "response_format", "modalities", "top_logprobs"]
+optional += ["response_format", "modalities", "top_logprobs"]
 request_like = st.fixed_dictionaries(
     {"messages": st.lists(message_like | json_values, max_size=4) | json_values},
-    optional=dict.fromkeys(optional, json_values),
+    optional={
+        **dict.fromkeys(optional, json_values),
+        "tools": st.lists(st.just(FUNCTION) | json_values, max_size=3) | json_values,
+        "tool_choice": st.just(FUNCTION) | st.sampled_from(["none", "required"]) | json_values,
+        "response_format": st.fixed_dictionaries(
+            {"type": st.just("json_schema")},
+            optional={
+                "json_schema": st.fixed_dictionaries(
+                    {"name": st.just("a")}, optional={"schema": json_values}
+                )
+            },
+        )
+        | json_values,
+    },
 )
 
 

@@ -2,15 +2,18 @@
 
 import json
 import re
+from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from schemas import conforms
 
 from retinue.run.events import (
     ModelFinished,
+    ModelRetried,
     ReasoningDelta,
+    RefusalDelta,
     RunFinished,
     TextDelta,
     ToolFinished,
@@ -22,17 +25,19 @@ from retinue.run.events import (
 from retinue.run.messages import ToolCall
 from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head, failure
 from retinue.serve.wire.errors import answer
+from retinue.serve.wire.steps import StepsMode
 
 SPENT = Usage(10, 5, cached_tokens=4, reasoning_tokens=2)
 HEAD = Head("sales", "d1g3st", "chatcmpl-1", 1_700_000_000)
-CALL = ToolCall("c1", "add", "{}")
+CALL = ToolCall("c1", "add", '{"a": 1}')
+MODES = get_args(StepsMode)
 RUN = [
     TurnStarted(1),
     ReasoningDelta("hm"),
     TextDelta("Let me look."),
     ModelFinished("tool_calls", SPENT),
     ToolStarted(CALL),
-    ToolFinished(CALL, ToolResult("2"), 0.1),
+    ToolFinished(CALL, ToolResult("no", is_error=True), 0.1),
     TurnStarted(2),
     TextDelta("It is "),
     TextDelta(""),
@@ -56,8 +61,8 @@ def parsed(raw: bytes) -> list[dict]:
     return [json.loads(event.removeprefix("data: ")) for event in events]
 
 
-def whole(events, **metadata) -> dict:
-    fold = ChatAnswer()
+def whole(events, steps="reasoning", **metadata) -> dict:
+    fold = ChatAnswer(steps)
     for event in events:
         fold.add(event)
     return json.loads(fold.completion(HEAD, metadata))
@@ -106,32 +111,111 @@ def test_usage_is_summed_with_its_details():
         "prompt_tokens": 20,
         "completion_tokens": 10,
         "total_tokens": 30,
-        "prompt_tokens_details": {"cached_tokens": 8},
-        "completion_tokens_details": {"reasoning_tokens": 4},
+        "prompt_tokens_details": {"cached_tokens": 8, "cache_write_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 4,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
     }
     assert frames(RUN, include_usage=True)[-1]["usage"] == expected
     assert whole(RUN)["usage"] == expected
 
 
-def test_tools_leave_no_trace_for_clients_to_trip_over():
-    assert b"tool" not in b"".join(ChatStream(HEAD).frames(event) for event in RUN)
-    assert b"tool" not in json.dumps(whole(RUN)).encode()
+def test_without_steps_tools_leave_no_trace_for_clients_to_trip_over():
+    stream = ChatStream(HEAD, steps="off")
+    assert b"tool" not in b"".join(stream.frames(event) for event in RUN)
+    assert b"tool" not in json.dumps(whole(RUN, "off")["choices"]).encode()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_own_calls_never_look_like_the_callers(mode):
+    chunks = frames(RUN, steps=mode)
+    assert not deltas(chunks, "tool_calls")
+    assert "".join(deltas(chunks, "content")) == TEXT
+    message = whole(RUN, mode)["choices"][0]["message"]
+    assert "tool_calls" not in message
+    assert message["content"] == TEXT
 
 
 def test_streamed_and_whole_say_the_same():
     assert "".join(deltas(frames(RUN), "content")) == TEXT
     message = whole(RUN)["choices"][0]["message"]
     assert message["content"] == TEXT
-    assert message["reasoning_content"] == "".join(deltas(frames(RUN), "reasoning_content")) == "hm"
+    thoughts = "".join(deltas(frames(RUN), "reasoning_content"))
+    assert message["reasoning_content"] == thoughts == "hm\nCalling add: a=1\nadd failed.\n"
 
 
-def test_a_tool_call_opens_the_stream_before_there_is_text():
-    stream = ChatStream(HEAD)
+def test_steps_as_an_extension():
+    chunks = [c for c in frames(RUN, steps="extension") if "x_retinue" in c]
+    assert [c["choices"][0]["delta"] for c in chunks] == [{}, {}]
+    started, failed = (c["x_retinue"]["step"] for c in chunks)
+    assert started == {"id": "c1", "tool": "add", "status": "started", "arguments": "a=1"}
+    assert failed == {**started, "status": "failed", "seconds": 0.1, "result": "no"}
+    assert whole(RUN, "extension")["x_retinue"] == {"steps": [failed]}
+
+
+def test_steps_as_open_webui_draws_them():
+    told = [c["event"] for c in frames(RUN, steps="openwebui") if "event" in c]
+    assert told == [
+        {"type": "status", "data": {"description": "Calling add: a=1", "done": False}},
+        {"type": "status", "data": {"description": "add failed.", "done": True}},
+    ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_tool_call_opens_the_stream_before_there_is_text(mode):
+    stream = ChatStream(HEAD, steps=mode)
     assert stream.frames(TurnStarted(1)) == b""
     assert stream.frames(ModelFinished("tool_calls")) == b""
     assert b'"role":"assistant"' in stream.frames(ToolStarted(CALL))
-    assert stream.frames(ToolStarted(CALL)) == b""
+    assert b'"role":"assistant"' not in stream.frames(ToolStarted(CALL))
     assert stream.finish is None
+
+
+def test_calls_of_the_callers_tools_come_back():
+    calls = (ToolCall("c1", "weather", '{"city": "Bern"}'), ToolCall("c2", "time", ""))
+    events = [TurnStarted(1), RunFinished("tool_calls", SPENT, 1, (), calls=calls)]
+    expected = [
+        {
+            "id": "c1",
+            "type": "function",
+            "function": {"name": "weather", "arguments": '{"city": "Bern"}'},
+        },
+        {"id": "c2", "type": "function", "function": {"name": "time", "arguments": ""}},
+    ]
+    choice = whole(events)["choices"][0]
+    assert choice["message"]["tool_calls"] == expected
+    assert choice["message"]["content"] is None
+    assert choice["finish_reason"] == "tool_calls"
+    parts = [part for delta in deltas(frames(events), "tool_calls") for part in delta]
+    for index, call in enumerate(expected):
+        first, *more = [part for part in parts if part["index"] == index]
+        assert (first["id"], first["type"], first["function"]["name"]) == (
+            call["id"],
+            "function",
+            call["function"]["name"],
+        )
+        assert all(set(part) == {"index", "function"} for part in more)
+        given = "".join(part["function"]["arguments"] for part in [first, *more])
+        assert given == call["function"]["arguments"]
+    assert frames(events)[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_refusal_is_no_text():
+    events = [RefusalDelta("I "), RefusalDelta("won't."), RunFinished("stop", SPENT, 1, ())]
+    message = whole(events)["choices"][0]["message"]
+    assert (message["content"], message["refusal"]) == (None, "I won't.")
+    assert deltas(frames(events), "refusal") == ["I ", "won't."]
+
+
+def test_the_limit_that_stopped_a_run_is_named():
+    events = [TextDelta("Well"), RunFinished("length", SPENT, 1, (), "max_turns")]
+    assert whole(events)["x_retinue"] == {"stopped_by": "max_turns"}
+    last = frames(events)[-1]
+    assert last["x_retinue"] == {"stopped_by": "max_turns"}
+    assert last["choices"][0]["finish_reason"] == "length"
 
 
 def test_a_run_that_says_nothing_still_has_role_and_finish():
@@ -175,10 +259,13 @@ def test_a_failure_is_an_object_and_ends_the_stream():
     assert "secret" not in json.dumps(error)
 
 
-def test_answers_validate_against_openais_schema():
-    conforms(whole(RUN, region="EMEA"), "CreateChatCompletionResponse")
-    for chunk in frames(RUN, include_usage=True):
-        conforms(chunk, "CreateChatCompletionStreamResponse")
+@pytest.mark.parametrize("mode", MODES)
+def test_answers_validate_against_openais_schema(mode):
+    calls = [*RUN[:-1], RunFinished("tool_calls", SPENT, 1, (), "max_turns", (CALL,))]
+    for events in (RUN, calls):
+        conforms(whole(events, mode, region="EMEA"), "CreateChatCompletionResponse")
+        for chunk in frames(events, include_usage=True, steps=mode):
+            conforms(chunk, "CreateChatCompletionStreamResponse")
     conforms(answer(KeyError()).object, "ErrorResponse")
 
 
@@ -187,3 +274,50 @@ def test_any_text_comes_out_as_it_went_in(texts):
     events = [TurnStarted(1), *map(TextDelta, texts), RunFinished("stop", SPENT, 1, ())]
     assert "".join(deltas(frames(events), "content")) == "".join(texts)
     assert whole(events)["choices"][0]["message"]["content"] == "".join(texts)
+
+
+texts = st.text(max_size=8)
+calls_made = st.builds(ToolCall, texts, texts, texts | st.just('{"a": {"b": [1]}}'))
+results = st.builds(ToolResult, texts, st.booleans())
+happenings = st.one_of(
+    st.builds(TurnStarted, st.integers(1, 9)),
+    st.builds(TextDelta, texts),
+    st.builds(ReasoningDelta, texts),
+    st.builds(RefusalDelta, texts),
+    st.builds(ModelRetried, texts, st.just("timeout"), texts),
+    st.builds(ModelFinished, st.just("stop")),
+    st.builds(ToolStarted, calls_made),
+    st.builds(ToolFinished, calls_made, results, st.floats(0, 9)),
+)
+endings = st.builds(
+    RunFinished,
+    st.sampled_from(["stop", "length", "tool_calls", "content_filter"]),
+    st.just(SPENT),
+    st.just(1),
+    st.just(()),
+    st.none() | st.just("max_turns"),
+    st.lists(calls_made, max_size=3).map(tuple),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(happenings, max_size=12), endings, st.sampled_from(MODES), st.booleans())
+def test_any_run_is_a_valid_stream(events, ending, mode, include_usage):
+    chunks = frames([*events, ending], include_usage=include_usage, steps=mode)
+    usages = [i for i, chunk in enumerate(chunks) if "usage" in chunk]
+    assert usages == ([len(chunks) - 1] if include_usage else [])
+    choices = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
+    assert len(choices) == len(chunks) - include_usage
+    assert [c["delta"].get("role") for c in choices] == ["assistant"] + [None] * (len(choices) - 1)
+    reasons = [c["finish_reason"] for c in choices]
+    assert reasons == [None] * (len(choices) - 1) + [ending.reason]
+    assert len({(c["id"], c["created"], c["model"]) for c in chunks}) == 1
+    calls = [part for delta in deltas(chunks, "tool_calls") for part in delta]
+    assert [c["index"] for c in calls if "id" in c] == list(range(len(ending.calls)))
+    answer = whole([*events, ending], mode)
+    message = answer["choices"][0]["message"]
+    for key in ("content", "refusal", "reasoning_content"):
+        assert (message.get(key) or "") == "".join(deltas(chunks, key))
+    for chunk in chunks:
+        conforms(chunk, "CreateChatCompletionStreamResponse")
+    conforms(answer, "CreateChatCompletionResponse")

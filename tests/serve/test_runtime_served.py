@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import openai
+import pytest
+from chat_bodies import FUNCTION
 from serving import QUESTION
 
 from retinue.agent import Skill
@@ -30,3 +33,16 @@ def test_a_skill_is_read_inside_the_run(serving):
     assert first.messages[1].content == "Speak French."
     assert first.settings == {"temperature": 0.1}
     assert "Use tables." in second.messages[-1].content
+
+
+def test_a_callers_tool_with_the_name_of_an_own_one_is_refused(serving):
+    runtime = Runtime(
+        [agent("analyst", skills=(SKILL,))],
+        models={"scripted": lambda _route, _lookup: ScriptedModel()},
+    )
+    clash = {"type": "function", "function": {"name": "load_skill"}}
+    with serving(runtime).client as client, pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model="analyst", messages=QUESTION, tools=[FUNCTION, clash], stream=True
+        )
+    assert caught.value.param == "tools[1].function.name"

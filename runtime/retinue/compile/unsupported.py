@@ -18,7 +18,6 @@ _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
     ("guardrails",),
     ("limits", "max_cost_usd"),
     ("session",),
-    ("serve",),
 )
 # `deploy` is not among them: nothing of it concerns a run.
 

@@ -31,6 +31,7 @@ class RequestRecord:
     method: str = ""
     path: str = ""
     status: int = 0
+    session: str = ""
     agent: str = ""
     identity: Identity = ANYONE
     usage: Usage | None = None
@@ -45,6 +46,7 @@ class RequestRecord:
             "path": quote(self.path, safe="/:@%"),
             "status": self.status,
             "ms": f"{(time.perf_counter() - self.started) * 1000:.1f}",
+            "session": quote(self.session, safe=":@"),
             "agent": self.agent,
             "caller": quote(self.identity.subject, safe="@._:-"),
             "input_tokens": self.usage and self.usage.input_tokens,

@@ -40,10 +40,13 @@ async def send_json(
     send: Send, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> None:
     """One complete answer."""
-    extra = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in (headers or {}).items()]
-    head = [_JSON, (b"content-length", b"%d" % len(body)), *extra]
+    head = [_JSON, (b"content-length", b"%d" % len(body)), *_encoded(headers or {})]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 async def send_error(send: Send, error: ErrorAnswer) -> None:
@@ -56,7 +59,8 @@ class EventStream:
 
     Comments go out while there is nothing to say. A caller who stays connected but reads nothing
     would hold the run for ever: the task inside the context is cancelled, and `stalled` tells.
-    The response is completed by `end`, outside of the context.
+    The response is completed by `end`, outside of the context. `headers` are further ones, for as
+    long as the head hasn't gone out (`opened`).
     """
 
     def __init__(self, send: Send, pace: Pace) -> None:
@@ -65,6 +69,7 @@ class EventStream:
         self._now = asyncio.get_running_loop().time
         self._due = self._now() + pace.hold
         self._turn = asyncio.Lock()
+        self.headers: Mapping[str, str] = {}
         self.opened = False
         self.stalled = False
 
@@ -97,8 +102,8 @@ class EventStream:
                 await self._send(last)
 
     async def _open(self) -> None:
-        head = {"type": "http.response.start", "status": 200, "headers": _EVENT_STREAM.copy()}
-        await self._send(head)
+        headers = [*_EVENT_STREAM, *_encoded(self.headers)]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         self.opened = True
 
     async def _beat(self) -> None:

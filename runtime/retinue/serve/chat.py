@@ -5,21 +5,26 @@ A bare ASGI endpoint, since this is the path that every token takes.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
 
-from retinue.run.events import Event, RunFinished, Usage
-from retinue.run.options import RunOptions
+from retinue.run.events import Event, ModelRetried, RunFinished, Usage
 from retinue.run.runtime import Runtime
 from retinue.serve.access import HUNG_UP, RequestRecord, record_of
 from retinue.serve.answers import EventStream, HangUp, Pace, send_error, send_json
 from retinue.serve.body import MAX_BODY, HungUpError, read_json_body
 from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head, failure
+from retinue.serve.wire.chat_messages import heard
 from retinue.serve.wire.chat_request import ChatRequest, decode
 from retinue.serve.wire.errors import STOPPING, ErrorAnswer, answer
+from retinue.serve.wire.hops import hops_header
 from retinue.serve.wire.models import find_agent
+from retinue.serve.wire.session import HEADER as SESSION_HEADER
+from retinue.serve.wire.session import session_name
+from retinue.serve.wire.steps import HEADER as STEPS_HEADER
+from retinue.serve.wire.steps import steps_mode
 
 log = logging.getLogger("retinue.serve")
 
@@ -40,7 +45,7 @@ class ChatCompletions:
         hang_up = HangUp(receive)
         try:
             request = decode(await read_json_body(scope, receive, self._max_body))
-            await self._answer(request, record, stream, hang_up, send)
+            await self._answer(request, scope, stream, hang_up, send)
         except HungUpError:
             record.status = HUNG_UP
         except asyncio.CancelledError:
@@ -56,46 +61,69 @@ class ChatCompletions:
     async def _answer(
         self,
         request: ChatRequest,
-        record: RequestRecord,
+        scope: Scope,
         stream: EventStream,
         hang_up: HangUp,
         send: Send,
     ) -> None:
-        agent = find_agent(self._runtime.agents, request.model, record.identity.closed)
+        record, headers = record_of(scope), dict(scope["headers"])
+        identity = record.identity
+        agent = find_agent(self._runtime.agents, request.model, identity.closed)
         record.agent = agent.name
+        record.session = session_name(
+            _header(headers, SESSION_HEADER),
+            request.metadata,
+            identity.subject or request.user,
+            request.messages,
+        )
+        steps = steps_mode(_header(headers, STEPS_HEADER), agent.serving.steps)
         head = Head(request.model or agent.name, agent.digest)
         run = self._runtime.run(
             agent.name,
-            request.messages,
-            options=RunOptions(settings=request.settings),
-            caller=record.identity.caller(request.metadata),
+            heard(request.messages, agent.serving.system_messages),
+            options=request.options,
+            caller=identity.caller(request.metadata),
         )
         if request.stream:
-            wire = ChatStream(head, include_usage=request.include_usage)
+            wire = ChatStream(head, include_usage=request.include_usage, steps=steps)
             async with hang_up, stream:
                 record.usage = await _stream(run, wire, stream)
             await stream.end()
         else:
-            whole = ChatAnswer()
+            whole = ChatAnswer(steps)
             async with hang_up:
-                record.usage = await _fold(run, whole)
-            await send_json(send, whole.completion(head, request.metadata))
+                hops = await _fold(run, whole)
+            record.usage = _spent(whole.finish)
+            await send_json(send, whole.completion(head, request.metadata), headers=hops)
+
+
+def _header(headers: Mapping[bytes, bytes], name: str) -> str | None:
+    value = headers.get(name.encode())
+    return value.decode("utf-8", "replace") if value else None
 
 
 async def _stream(run: AsyncGenerator[Event, None], wire: ChatStream, stream: EventStream) -> Usage:
+    hops = []
     async with aclosing(run) as events:
         async for event in events:
             frames = wire.frames(event)
             if frames:
                 await stream.write(frames)
+            elif isinstance(event, ModelRetried):
+                hops.append(event)
+                stream.headers = hops_header(hops)
     return _spent(wire.finish)
 
 
-async def _fold(run: AsyncGenerator[Event, None], whole: ChatAnswer) -> Usage:
+async def _fold(run: AsyncGenerator[Event, None], whole: ChatAnswer) -> Mapping[str, str]:
+    """Fold the run; the headers that tell of it."""
+    hops = []
     async with aclosing(run) as events:
         async for event in events:
             whole.add(event)
-    return _spent(whole.finish)
+            if isinstance(event, ModelRetried):
+                hops.append(event)
+    return hops_header(hops)
 
 
 def _spent(finish: RunFinished | None) -> Usage:

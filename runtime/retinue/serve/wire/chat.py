@@ -2,9 +2,11 @@
 
 Format: OpenAI's `CreateChatCompletionResponse` and `CreateChatCompletionStreamResponse`
 (openai-openapi v2.3.0), as strictly as the strictest of its clients reads them: optional keys are
-left out rather than null, the role comes once and first, usage only when asked for and last.
+left out rather than null, the role comes once and first, usage only when asked for and last. What
+OpenAI has no key for stands under `x_retinue`, at the root of valid objects.
 """
 
+import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -16,13 +18,18 @@ import orjson
 from retinue.run.events import (
     Event,
     ReasoningDelta,
+    RefusalDelta,
     RunFinished,
     TextDelta,
+    ToolFinished,
     ToolStarted,
     TurnStarted,
     Usage,
 )
+from retinue.run.messages import ToolCall
+from retinue.serve.wire.steps import Step, StepsMode, step
 
+EXTENSION = "x_retinue"
 _DONE = b"data: [DONE]\n\n"
 _END_OF_DELTA = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
@@ -45,14 +52,18 @@ class Head:
 class ChatStream:
     """The frames of one streamed answer: give it every event in turn, and send what it returns."""
 
-    def __init__(self, head: Head, *, include_usage: bool = False) -> None:
+    def __init__(
+        self, head: Head, *, include_usage: bool = False, steps: StepsMode = "reasoning"
+    ) -> None:
         start = b"data: " + orjson.dumps(head.fields("chat.completion.chunk"))[:-1]
         self._start = start + b',"choices":['
-        delta = self._start + b'{"index":0,"delta":{'
-        self._role = delta + b'"role":"assistant","content":""' + _END_OF_DELTA
-        self._content = delta + b'"content":'
-        self._reasoning = delta + b'"reasoning_content":'
+        self._delta_start = self._start + b'{"index":0,"delta":{'
+        self._role = self._delta_start + b'"role":"assistant","content":""' + _END_OF_DELTA
+        self._content = self._delta_start + b'"content":'
+        self._reasoning = self._delta_start + b'"reasoning_content":'
         self._text = _Paragraphs()
+        self._thinking = _Lines()
+        self._steps = steps
         self._include_usage = include_usage
         self._begun = False
         self.finish: RunFinished | None = None
@@ -62,17 +73,21 @@ class ChatStream:
         if isinstance(event, TextDelta):
             return self._delta(self._content, self._text.add(event.text)) if event.text else b""
         if isinstance(event, ReasoningDelta):
-            return self._delta(self._reasoning, event.text) if event.text else b""
+            text = event.text
+            return self._delta(self._reasoning, self._thinking.add(text)) if text else b""
         if isinstance(event, TurnStarted):
             self._text.next_turn()
-        elif isinstance(event, ToolStarted):
-            return self._opening()
+        elif isinstance(event, ToolStarted | ToolFinished):
+            return self._opening() + self._step(event)
+        elif isinstance(event, RefusalDelta):
+            start = self._delta_start + b'"refusal":'
+            return self._delta(start, event.text) if event.text else b""
         elif isinstance(event, RunFinished):
             return self._ending(event)
         return b""
 
     def _delta(self, start: bytes, text: str) -> bytes:
-        frame = start + _json_text(text) + _END_OF_DELTA
+        frame = start + _json(text) + _END_OF_DELTA
         return frame if self._begun else self._opening() + frame
 
     def _opening(self) -> bytes:
@@ -81,14 +96,38 @@ class ChatStream:
         self._begun = True
         return self._role
 
+    def _step(self, event: ToolStarted | ToolFinished) -> bytes:
+        if self._steps == "off":
+            return b""
+        shown = step(event)
+        if self._steps == "reasoning":
+            line = shown.line
+            return self._delta(self._reasoning, self._thinking.line(line)) if line else b""
+        if self._steps == "openwebui":
+            return self._empty({"event": shown.status_event})
+        return self._empty({EXTENSION: {"step": shown.object}})
+
+    def _empty(self, root: dict[str, Any], reason: str | None = None) -> bytes:
+        """A frame that adds nothing to the answer, with further keys at its root."""
+        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": reason}
+        further = b"," + _json(root)[1:-1] if root else b""
+        return self._start + _json(choice) + b"]" + further + b"}\n\n"
+
     def _ending(self, event: RunFinished) -> bytes:
         self.finish = event
-        reason = orjson.dumps(event.reason)
-        choice = b'{"index":0,"delta":{},"logprobs":null,"finish_reason":' + reason + b"}"
-        last = self._start + choice + b"]}\n\n"
+        last = b"".join(self._call(n, call) for n, call in enumerate(event.calls))
+        last += self._empty(_extension(event), event.reason)
         if self._include_usage:
             last += self._start + b'],"usage":' + orjson.dumps(usage(event.usage)) + b"}\n\n"
         return self._opening() + last + _DONE
+
+    def _call(self, index: int, call: ToolCall) -> bytes:
+        """A call of the caller's tool: what it is, then its arguments, as OpenAI streams it."""
+        named = {**_call_object(call), "index": index}
+        named["function"] = {"name": call.name, "arguments": ""}
+        given = {"index": index, "function": {"arguments": call.arguments}}
+        start = self._delta_start + b'"tool_calls":'
+        return b"".join(start + _json([part]) + _END_OF_DELTA for part in (named, given))
 
 
 def failure(error: Mapping[str, Any]) -> bytes:
@@ -99,10 +138,14 @@ def failure(error: Mapping[str, Any]) -> bytes:
 class ChatAnswer:
     """A fold over the events of a run: `add` each, then `completion` is the whole answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: StepsMode = "reasoning") -> None:
         self._text = _Paragraphs()
+        self._thinking = _Lines()
         self._content: list[str] = []
         self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._mode = steps
+        self._steps: list[Step] = []
         self.finish: RunFinished | None = None
 
     def add(self, event: Event) -> None:
@@ -110,29 +153,68 @@ class ChatAnswer:
             if event.text:
                 self._content.append(self._text.add(event.text))
         elif isinstance(event, ReasoningDelta):
-            self._reasoning.append(event.text)
+            if event.text:
+                self._reasoning.append(self._thinking.add(event.text))
+        elif isinstance(event, RefusalDelta):
+            self._refusal.append(event.text)
         elif isinstance(event, TurnStarted):
             self._text.next_turn()
+        elif isinstance(event, ToolStarted | ToolFinished):
+            self._step(event)
         elif isinstance(event, RunFinished):
             self.finish = event
+
+    def _step(self, event: ToolStarted | ToolFinished) -> None:
+        if self._mode == "reasoning":
+            line = step(event).line
+            if line:
+                self._reasoning.append(self._thinking.line(line))
+        elif self._mode == "extension" and isinstance(event, ToolFinished):
+            self._steps.append(step(event))
 
     def completion(self, head: Head, metadata: Mapping[str, str]) -> bytes:
         """The completion object as JSON. Only for a run that has finished."""
         if self.finish is None:
             raise ValueError("the run has not finished")
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": "".join(self._content),
-            "refusal": None,
-            "annotations": [],
+        choice = {
+            "index": 0,
+            "message": self._message(self.finish),
+            "logprobs": None,
+            "finish_reason": self.finish.reason,
         }
-        if any(self._reasoning):
-            message["reasoning_content"] = "".join(self._reasoning)
-        reason = self.finish.reason
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         body = head.fields("chat.completion")
         body |= {"choices": [choice], "usage": usage(self.finish.usage)}
+        body |= _extension(self.finish, self._steps)
         return _json(body | {"metadata": dict(metadata)} if metadata else body)
+
+    def _message(self, finish: RunFinished) -> dict[str, Any]:
+        content, refusal = "".join(self._content), "".join(self._refusal)
+        # Where something else is the answer, there is no text rather than an empty one.
+        silent = not content and (refusal or finish.calls)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None if silent else content,
+            "refusal": refusal or None,
+            "annotations": [],
+        }
+        if self._reasoning:
+            message["reasoning_content"] = "".join(self._reasoning)
+        if finish.calls:
+            message["tool_calls"] = [_call_object(call) for call in finish.calls]
+        return message
+
+
+def _call_object(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _extension(finish: RunFinished, steps: list[Step] | None = None) -> dict[str, Any]:
+    """What OpenAI has no key for: the steps, and the limit that stopped the run."""
+    told: dict[str, Any] = {"steps": [step.object for step in steps]} if steps else {}
+    if finish.cause:
+        told["stopped_by"] = finish.cause
+    return {EXTENSION: told} if told else {}
 
 
 def usage(spent: Usage) -> dict[str, Any]:
@@ -141,8 +223,17 @@ def usage(spent: Usage) -> dict[str, Any]:
         "prompt_tokens": spent.input_tokens,
         "completion_tokens": spent.output_tokens,
         "total_tokens": spent.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": spent.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": spent.reasoning_tokens},
+        "prompt_tokens_details": {
+            "cached_tokens": spent.cached_tokens,
+            "cache_write_tokens": spent.cache_write_tokens,
+            "audio_tokens": 0,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": spent.reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
     }
 
 
@@ -165,23 +256,27 @@ class _Paragraphs:
         return text
 
 
-def _json_text(text: str) -> bytes:
+class _Lines:
+    """A model's thinking with lines of our own in between."""
+
+    def __init__(self) -> None:
+        self._last = "\n"
+
+    def add(self, text: str) -> str:
+        self._last = text
+        return text
+
+    def line(self, text: str) -> str:
+        """The line as it is to be appended: alone on its line."""
+        start = "" if self._last.endswith("\n") else "\n"
+        self._last = "\n"
+        return f"{start}{text}\n"
+
+
+def _json(value: Any) -> bytes:
     try:
-        return orjson.dumps(text)
+        return orjson.dumps(value)
     except orjson.JSONEncodeError:
-        return orjson.dumps(_without_surrogates(text))
-
-
-def _json(body: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError:
-        message = body["choices"][0]["message"]
-        texts = {k: _without_surrogates(v) for k, v in message.items() if isinstance(v, str)}
-        message.update(texts)
-        return orjson.dumps(body)
-
-
-def _without_surrogates(text: str) -> str:
-    """Half a surrogate pair has no UTF-8; a question mark stands for it."""
-    return text.encode("utf-8", "replace").decode()
+        # Half a surrogate pair has no UTF-8; a question mark stands for it.
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")

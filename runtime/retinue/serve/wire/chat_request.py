@@ -3,7 +3,7 @@
 Format: OpenAI's `CreateChatCompletionRequest` (openai-openapi v2.3.0).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -13,9 +13,20 @@ from pydantic import Field, ValidationError
 from retinue.agent import JsonValue
 from retinue.errors import RequestError
 from retinue.run.messages import Message
+from retinue.run.options import RunOptions
+from retinue.run.ports import Tool
 from retinue.serve.wire.chat_messages import MAX_MESSAGES, ChatMessage, conversation
-from retinue.serve.wire.mistakes import invalid, mistake, not_supported
+from retinue.serve.wire.mistakes import invalid, missing, mistake, not_supported
+from retinue.serve.wire.output import ResponseFormat, output_format
 from retinue.serve.wire.strict import Strict
+from retinue.serve.wire.tools import (
+    MAX_TOOLS,
+    ChosenTools,
+    FunctionTool,
+    allowed,
+    chosen,
+    function_tools,
+)
 
 MAX_METADATA = 16
 _MAX_BIASES = 1024
@@ -45,10 +56,37 @@ class StreamOptions(Strict):
     include_usage: bool | None = None
 
 
-class ResponseFormat(Strict):
-    """The shape of the answer. Only `text` is supported."""
+class ChatTool(Strict):
+    """One of the caller's tools. Only functions are supported."""
 
     type: str
+    function: FunctionTool | None = None
+
+
+class FunctionName(Strict):
+    """A tool by its name."""
+
+    name: str
+
+
+class NamedFunction(Strict):
+    """One of the tools, by its name."""
+
+    type: str
+    function: FunctionName | None = None
+
+
+class AllowedTools(Strict):
+    """Some of the tools, and whether one of them has to be called."""
+
+    mode: str
+    tools: Annotated[list[NamedFunction], Field(max_length=MAX_TOOLS, fail_fast=True)]
+
+
+class ChosenTool(NamedFunction):
+    """A choice of one tool (`function`), or of some of them (`allowed_tools`)."""
+
+    allowed_tools: AllowedTools | None = None
 
 
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -84,33 +122,39 @@ class ChatCompletionRequest(Strict):
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     user: _ShortText | None = None
 
+    tools: Annotated[list[ChatTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tool_choice: str | ChosenTool | None = None
+    response_format: ResponseFormat | None = None
+
     # Accepted, and without effect here.
     store: bool | None = None
     prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
 
     # Refused when they ask for something.
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    tools: list[Any] | None = None
     functions: list[Any] | None = None
-    tool_choice: str | dict[str, Any] | None = None
     function_call: str | dict[str, Any] | None = None
-    response_format: ResponseFormat | None = None
+    prediction: dict[str, Any] | None = None
     modalities: Annotated[list[str], Field(max_length=8, fail_fast=True)] | None = None
     audio: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
     web_search_options: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a run needs. `model` is as the caller wrote it; `settings` are OpenAI's parameters."""
+    """What a run needs. `model` is as the caller wrote it."""
 
     model: str | None
     messages: tuple[Message, ...]
-    settings: Mapping[str, JsonValue]
+    options: RunOptions
     metadata: Mapping[str, str]
+    user: str | None
     stream: bool
     include_usage: bool
 
@@ -129,8 +173,9 @@ def decode(body: bytes) -> ChatRequest:
     return ChatRequest(
         model=request.model,
         messages=conversation(request.messages),
-        settings=_settings(request),
+        options=_options(request),
         metadata=_metadata(request.metadata or {}),
+        user=request.user,
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
     )
@@ -152,16 +197,58 @@ def _unsupported(request: ChatCompletionRequest) -> Iterator[str]:
         "n": (request.n or 1) > 1,
         "logprobs": request.logprobs,
         "top_logprobs": request.top_logprobs,
-        "tools": request.tools,
         "functions": request.functions,
-        "tool_choice": request.tool_choice not in (None, "none", "auto"),
         "function_call": request.function_call not in (None, "none", "auto"),
-        "response_format": request.response_format and request.response_format.type != "text",
+        "prediction": request.prediction is not None,
         "modalities": any(modality != "text" for modality in request.modalities or ()),
         "audio": request.audio is not None,
+        "moderation": request.moderation is not None,
         "web_search_options": request.web_search_options is not None,
     }
     return (param for param, wanted in asked.items() if wanted)
+
+
+def _options(request: ChatCompletionRequest) -> RunOptions:
+    tools = function_tools(_functions(request.tools or ()))
+    chosen_tools = _choice(request.tool_choice or "auto", tools)
+    return RunOptions(
+        settings=_settings(request),
+        tools=chosen_tools.tools,
+        tool_choice=chosen_tools.choice,
+        output=output_format(request.response_format) if request.response_format else None,
+    )
+
+
+def _functions(tools: Iterable[ChatTool]) -> Iterator[tuple[str, FunctionTool]]:
+    for index, tool in enumerate(tools):
+        if tool.type != "function":
+            raise not_supported(f"tools[{index}].type")
+        if tool.function is None:
+            raise missing(f"tools[{index}].function")
+        yield f"tools[{index}].function", tool.function
+
+
+def _choice(choice: str | ChosenTool, tools: Sequence[Tool]) -> ChosenTools:
+    if isinstance(choice, str):
+        return chosen(tools, choice)
+    if choice.type == "allowed_tools":
+        if choice.allowed_tools is None:
+            raise missing("tool_choice.allowed_tools")
+        names = [
+            _name(tool, f"tool_choice.allowed_tools.tools[{index}]")
+            for index, tool in enumerate(choice.allowed_tools.tools)
+        ]
+        place = "tool_choice.allowed_tools"
+        return allowed(tools, names, choice.allowed_tools.mode, param=place)
+    return chosen(tools, "named", name=_name(choice, "tool_choice"))
+
+
+def _name(tool: NamedFunction, place: str) -> str:
+    if tool.type != "function":
+        raise not_supported(f"{place}.type")
+    if tool.function is None:
+        raise missing(f"{place}.function")
+    return tool.function.name
 
 
 def _settings(request: ChatCompletionRequest) -> dict[str, JsonValue]:

@@ -27,8 +27,9 @@ _RULES = {
     "too_long": "must have at most {max_length} entries",
     "too_short": "must not be empty",
 }
-# pydantic puts the branch of a union into the path, between the field and what lies in it.
-_BRANCH = re.compile(r"(str|list)\b(\[.*\])?")
+# pydantic puts the branch of a union into the path, between the field and what lies in it: a type,
+# or a model by its name. No field of OpenAI's begins with a capital.
+_BRANCH = re.compile(r"(str|list|dict|[A-Z][A-Za-z]+)\b(\[.*\])?")
 _POSITION = re.compile(r"line (\d+) column (\d+)")
 _LONGEST_NAME = 100
 
