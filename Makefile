@@ -15,7 +15,7 @@ DEV_READY := .venv/.dev-ready
 # uv must not walk up to a project file or read a lock: the requirements files decide.
 INSTALL := $(UV) pip install --quiet --no-config --python $(BIN)/python
 
-.PHONY: help setup serve ask chat test fuzz check format lint types imports generated \
+.PHONY: help setup serve ask chat test test-clients fuzz check format lint types imports generated \
         generate requirements bench clean
 
 help: ## list the targets
@@ -34,6 +34,9 @@ chat: $(RUN_READY) ## talk with the agent offline
 
 test: $(DEV_READY) ## run the whole suite
 	$(BIN)/pytest -n auto --dist loadfile
+
+test-clients: $(DEV_READY) ## ask a served agent with real OpenAI clients (CLIENTS="openai-3 litellm")
+	$(BIN)/python tests/clients/run.py $(CLIENTS)
 
 fuzz: $(DEV_READY) ## look for inputs that break it, beyond the fixed examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto --timeout 1200 -m hypothesis
@@ -75,9 +78,14 @@ requirements: $(UV) ## bring the pinned requirements files up to date with pypro
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
 	    $${set#* } -o requirements/$${set%% *}.txt || exit 1; \
 	done
+	@for pins in tests/clients/requirements/*.in; do \
+	  UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
+	    $$pins -o $${pins%.in}.txt || exit 1; \
+	done
 
 clean: ## remove what make made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .clients .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUN_READY): $(UV) requirements/run.txt pyproject.toml
 	@echo "Setting up .venv ..."

@@ -1,0 +1,95 @@
+"""LangChain's ChatOpenAI: invoke, stream, tools, structured output, errors."""
+
+from typing import Literal
+
+import openai
+from checks import KEY, MODEL, SAID, URL, raises, run
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
+
+
+class Forecast(BaseModel):
+    """A form for answers."""
+
+    sky: Literal["grey", "blue"]
+    degrees: int
+
+
+@tool
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"rain in {city}"
+
+
+def chat(**options) -> ChatOpenAI:
+    return ChatOpenAI(model=MODEL, base_url=f"{URL}/v1", api_key=KEY, max_retries=0, **options)
+
+
+def check_invoke():
+    answer = chat().invoke("hi")
+    assert answer.content == SAID
+    assert answer.usage_metadata["total_tokens"] == 15
+    assert answer.usage_metadata["input_token_details"]["cache_read"] == 4
+
+
+def check_stream():
+    total = None
+    for chunk in chat(stream_usage=True).stream("read the skill"):
+        total = chunk if total is None else total + chunk
+    assert total.content == "I read it."
+    assert not total.tool_calls
+    assert total.usage_metadata["total_tokens"] == 30
+
+
+async def check_async_stream():
+    assert "".join([c.content async for c in chat().astream("hi")]) == SAID
+
+
+def check_tools_round_trip():
+    bound = chat().bind_tools([weather])
+    for send in (bound.invoke, lambda messages: sum_of(bound.stream(messages))):
+        messages = [HumanMessage("the weather?")]
+        asked = send(messages)
+        (call,) = asked.tool_calls
+        assert (call["name"], call["args"]) == ("weather", {"city": "Bern"})
+        answer = AIMessage(asked.content, tool_calls=asked.tool_calls)
+        result = ToolMessage(weather.invoke(call["args"]), tool_call_id=call["id"])
+        assert send([*messages, answer, result]).content == "It says: rain in Bern"
+
+
+def sum_of(chunks):
+    total = None
+    for chunk in chunks:
+        total = chunk if total is None else total + chunk
+    return total
+
+
+def check_structured():
+    expected = Forecast(sky="grey", degrees=7)
+    for method in ("json_schema", "json_mode"):
+        structured = chat().with_structured_output(Forecast, method=method)
+        assert structured.invoke("forecast") == expected
+    streamed = list(chat().with_structured_output(Forecast).stream("forecast"))
+    assert streamed[-1] == expected
+
+
+def check_several_turns():
+    history = [SystemMessage("Be kind."), HumanMessage("one"), AIMessage("yes")]
+    assert chat().invoke([*history, HumanMessage("my first?")]).content == "You said: one"
+
+
+def check_errors():
+    raises(
+        openai.NotFoundError,
+        lambda: ChatOpenAI(model="nobody", base_url=f"{URL}/v1", api_key=KEY, max_retries=0).invoke(
+            "hi"
+        ),
+    )
+    raises(openai.RateLimitError, lambda: chat().invoke("busy"))
+    raises(openai.RateLimitError, lambda: list(chat().stream("busy")))
+    raises(openai.APIError, lambda: list(chat().stream("break")))
+
+
+run(globals())
