@@ -17,6 +17,8 @@ from retinue.run.loop import run
 from retinue.run.mcp import Connection
 from retinue.run.messages import Message
 from retinue.run.models import MODELS, open_model
+from retinue.run.models.media import check_parts
+from retinue.run.models.priced import check_prices
 from retinue.run.options import RunOptions
 from retinue.run.ports import Lookup, Model, ModelFactory, OutputFormat, Tool
 from retinue.run.prompt import Prompt
@@ -45,7 +47,7 @@ class Runtime:
     Equal servers share a connection. A server that is down costs its own tools; the agents work
     on, and it is tried again. `models` maps a provider to what opens its routes; `patience` is
     how long opening waits for servers that are slow, in seconds: they go on in the background.
-    Raises NotSupportedError when an agent's files ask for what can't be done yet.
+    Raises NotSupportedError when an agent's files ask for what can't be done.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Runtime:
         self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
         known = with_sub_agents(self.agents.values())
         _refuse_unsupported(known.values())
+        check_prices(known)
         self._models = models
         self._patience = patience
         self._lookup = lookup or environment()
@@ -126,11 +129,13 @@ class Runtime:
         """The events of one run of the agent `name`.
 
         Raises KeyError for an unknown name, RequestError when the request lacks what the prompt
-        requires, or asks for what the agent doesn't allow, NotReadyError when a required tool
-        server is down, and what `retinue.run.loop.run` raises. Close it (`aclosing`) to stop the
-        run.
+        requires, or asks for what the agent doesn't allow or its model can't take, NotReadyError
+        when a required tool server is down, and what `retinue.run.loop.run` raises. Close it
+        (`aclosing`) to stop the run.
         """
-        budget = Budget(self._ready[name].agent.limits)
+        agent = self._ready[name].agent
+        check_parts(conversation, agent.model)
+        budget = Budget(agent.limits)
         events = self._run(name, conversation, options or RunOptions(), caller or Caller(), budget)
         async with aclosing(events):
             async for event in events:

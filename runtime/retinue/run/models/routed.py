@@ -15,6 +15,7 @@ from retinue.errors import ModelError
 from retinue.run.deadline import Deadline, before
 from retinue.run.events import ModelEvent, ModelFinished, ModelRetried, ToolCallDelta
 from retinue.run.models.attempts import Attempts
+from retinue.run.models.catalogue import cost, price
 from retinue.run.models.deployments import Deployments, Place
 from retinue.run.ports import Lookup, Model, ModelFactory, ModelRequest
 from retinue.run.settings import over
@@ -29,15 +30,19 @@ class RoutedModel:
         self._routes = [Deployments(one, models, lookup) for one in (route, *route.fallbacks)]
 
     async def warm(self) -> None:
-        """Warm every deployment. Idempotent."""
+        """Warm every deployment, and look up what they cost. Idempotent."""
         await asyncio.gather(*(model.warm() for model in self._models()))
+        await asyncio.to_thread(lambda: [price(place.deployment) for place in self._places()])
 
     async def aclose(self) -> None:
         """Close every deployment. Idempotent."""
         await asyncio.gather(*(model.aclose() for model in self._models()))
 
     def _models(self) -> list[Model]:
-        return [place.model for route in self._routes for place in route.places]
+        return [place.model for place in self._places()]
+
+    def _places(self) -> list[Place]:
+        return [place for route in self._routes for place in route.places]
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """As `retinue.run.ports.Model.stream`, with a ModelRetried for every further attempt."""
@@ -99,8 +104,8 @@ def _asked(route: Route, request: ModelRequest) -> ModelRequest:
 
 def _named(event: ModelFinished, place: Place) -> ModelFinished:
     deployment = place.deployment
-    cost = event.usage.cost(deployment.price) if deployment.price else None
-    return replace(event, model=deployment.model, usage=replace(event.usage, cost_usd=cost))
+    usage = replace(event.usage, cost_usd=cost(deployment, event.usage))
+    return replace(event, model=deployment.model, usage=usage)
 
 
 def _logged(hop: ModelRetried) -> ModelRetried:

@@ -1,0 +1,38 @@
+"""Agents with a limit on costs → nothing, or a refusal where a price isn't known."""
+
+from collections.abc import Mapping
+
+from retinue.agent import Agent, Deployment
+from retinue.errors import NotSupportedError
+from retinue.run.models.catalogue import price
+
+
+def check_prices(agents: Mapping[str, Agent]) -> None:
+    """Raises NotSupportedError, which names the models, where a `max_cost_usd` can't be kept.
+
+    Sub-agents spend of their caller's budget: their models need a price as well.
+    """
+    for agent in agents.values():
+        if agent.limits.max_cost_usd is None:
+            continue
+        unknown = dict.fromkeys(d.model for d in _asked(agent, agents) if price(d) is None)
+        if unknown:
+            names = ", ".join(f"'{model}'" for model in unknown)
+            raise NotSupportedError(
+                f"{agent.name}: 'max_cost_usd' can't be kept, for what {names} costs isn't known: "
+                "write 'price: {input: …, output: …}' on the model, in US dollars per million "
+                "tokens"
+            )
+
+
+def _asked(agent: Agent, agents: Mapping[str, Agent]) -> list[Deployment]:
+    """Every deployment that a run of the agent may ask."""
+    reached = {agent.name: agent}
+    todo = [agent]
+    while todo:
+        for called in todo.pop().sub_agents:
+            if called.agent not in reached and called.agent in agents:
+                reached[called.agent] = agents[called.agent]
+                todo.append(agents[called.agent])
+    routes = [r for one in reached.values() for r in (one.model, *one.model.fallbacks)]
+    return [deployment for route in routes for deployment in route.deployments]
