@@ -27,7 +27,7 @@ class WorkspaceAuth(httpx2.Auth):
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        if request.url.host == self._workspace.host:
+        if self._workspace.signs(str(request.url)):
             headers = await self._workspace.headers()
             for value in headers.values():
                 self._secrets.note(value.removeprefix("Bearer "), "${workspace.token}")
