@@ -78,6 +78,10 @@ def test_every_verb_has_its_help_in_the_docs() -> None:
     for command in app.registered_commands:
         name = command.name or command.callback.__name__
         assert f"<!-- generated: help {name} -->" in TEXTS["cli.md"]
+    for group in app.registered_groups:
+        assert f"<!-- generated: help {group.name} -->" in TEXTS["cli.md"]
+        for command in group.typer_instance.registered_commands:
+            assert f"<!-- generated: help {group.name} {command.name} -->" in TEXTS["cli.md"]
         assert f"Usage: retinue {name}" in TEXTS["cli.md"]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from retinue import __version__
-from retinue.agent import Agent, Skill
+from retinue.agent import Agent, Route, Skill
 from retinue.compile.conduct import (
     compile_app,
     compile_compaction,
@@ -44,11 +44,13 @@ class Compilation:
     """What came of compiling: the agents without mistakes, and everything that was found.
 
     `origins` are by agent, in the order of the keys, and only where the context asks for them.
+    `routes` are retinue.yaml's models by name, whether an agent uses them or not.
     """
 
     agents: tuple[Agent, ...]
     diagnostics: tuple[Diagnostic, ...]
     origins: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict)
+    routes: Mapping[str, Route] = field(default_factory=dict)
 
     def checked(self) -> tuple[Agent, ...]:
         """The agents. Raises CompileError, with all diagnostics, when there is any error."""
@@ -154,7 +156,7 @@ class _Compiler:
             self._report.take(report)
         names_made = [one.name for one in made if one.name not in clashing]
         found = tuple(whole[name] for name in names_made if name in whole)
-        return Compilation(found, self._report.diagnostics(), self._origins)
+        return Compilation(found, self._report.diagnostics(), self._origins, self._shared.routes)
 
     def _called(self, made: Sequence[_Made]) -> list[_Made]:
         """Agents that weren't asked for, as far as the calls of those that were lead to them."""

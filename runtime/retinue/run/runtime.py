@@ -61,7 +61,7 @@ class Runtime:
         self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
         known = with_sub_agents(self.agents.values())
         _refuse_unsupported(known.values())
-        check_prices(known)
+        check_prices(known.values())
         self._models = models
         self._patience = patience
         self._lookup = lookup or environment()

@@ -135,7 +135,8 @@ class Workspace:
             outcome = "the Databricks workspace that is configured has changed: start again"
         if isinstance(outcome, str):
             self._problem, self._retry_at = outcome, now + _PAUSE
-            log.warning("%s", outcome)
+            if self._headers:  # or else those who wait are told
+                log.warning("the Databricks token was not renewed: %s", outcome)
         else:
             self._problem, self._headers = "", outcome.headers
             self.url, self.host = outcome.url, urlsplit(outcome.url).hostname or ""

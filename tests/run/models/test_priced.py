@@ -69,8 +69,11 @@ def test_a_limit_on_costs_needs_the_price_of_every_model() -> None:
 
 
 def test_a_sub_agent_spends_of_the_same_budget_and_needs_a_price_too() -> None:
-    caller = replace(limited(route("scripted/x", price=PRICE)), sub_agents=(SubAgent(agent="b"),))
+    def calling(model: str) -> Agent:
+        called = SubAgent(agent=agent("b", model=route(model)))
+        return replace(limited(route("scripted/x", price=PRICE)), sub_agents=(called,))
+
     models = {"": lambda *_: ScriptedModel()}
-    Runtime([caller, agent("b", model=route("gpt-4o"))], models=models)
+    Runtime([calling("gpt-4o")], models=models)
     with pytest.raises(NotSupportedError, match="'azure/ours'"):
-        Runtime([caller, agent("b", model=route("azure/ours"))], models=models)
+        Runtime([calling("azure/ours")], models=models)

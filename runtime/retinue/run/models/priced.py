@@ -1,21 +1,22 @@
 """Agents with a limit on costs → nothing, or a refusal where a price isn't known."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from retinue.agent import Agent, Deployment
 from retinue.errors import NotSupportedError
 from retinue.run.models.catalogue import price
+from retinue.run.sub_agents import with_sub_agents
 
 
-def check_prices(agents: Mapping[str, Agent]) -> None:
+def check_prices(agents: Iterable[Agent]) -> None:
     """Raises NotSupportedError, which names the models, where a `max_cost_usd` can't be kept.
 
     Sub-agents spend of their caller's budget: their models need a price as well.
     """
-    for agent in agents.values():
+    for agent in agents:
         if agent.limits.max_cost_usd is None:
             continue
-        unknown = dict.fromkeys(d.model for d in _asked(agent, agents) if price(d) is None)
+        unknown = dict.fromkeys(d.model for d in _asked(agent) if price(d) is None)
         if unknown:
             names = ", ".join(f"'{model}'" for model in unknown)
             raise NotSupportedError(
@@ -25,14 +26,8 @@ def check_prices(agents: Mapping[str, Agent]) -> None:
             )
 
 
-def _asked(agent: Agent, agents: Mapping[str, Agent]) -> list[Deployment]:
+def _asked(agent: Agent) -> list[Deployment]:
     """Every deployment that a run of the agent may ask."""
-    reached = {agent.name: agent}
-    todo = [agent]
-    while todo:
-        for called in todo.pop().sub_agents:
-            if called.agent not in reached and called.agent in agents:
-                reached[called.agent] = agents[called.agent]
-                todo.append(agents[called.agent])
-    routes = [r for one in reached.values() for r in (one.model, *one.model.fallbacks)]
+    reached = with_sub_agents([agent]).values()
+    routes = [route for one in reached for route in (one.model, *one.model.fallbacks)]
     return [deployment for route in routes for deployment in route.deployments]
