@@ -6,6 +6,9 @@ from cases import FOLDER, Case, Entry, expanded, read
 
 from retinue.compile.codes import Code, codes
 
+ONLINE = "online-"
+"""What codes start with that no file alone brings about: they have no example."""
+
 _MOST_LINES = 12
 _WIDEST = 100
 _LANGUAGES = {"yaml": "yaml", "yml": "yaml", "md": "markdown", "j2": "jinja"}
@@ -25,6 +28,8 @@ def sections() -> str:
 
 
 def _section(code: Code) -> str:
+    if code.name.startswith(ONLINE):
+        return f"### `{code.name}`\n\n{code.text}"
     case = read(FOLDER / f"{code.name}.txt")
     said = (FOLDER / f"{code.name}.out").read_text(encoding="utf-8")
     blocks = [block for block in said.strip("\n").split("\n\n") if f"[{code.name}]" in block]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 CLIENT = ("an-app", "an-apps-secret")
 
@@ -16,7 +16,8 @@ class FakeWorkspace:
     """`answers` maps a path to its status and body; others are 404. `signed` holds what came in.
 
     The nth token is `token-n`; `life` is in seconds, `delay` how long a token takes, `refuses`
-    whether none is given.
+    whether none is given. Managed MCP servers are what listens at `mcp_url`; paths in `hanging`
+    are never answered.
     """
 
     def __init__(self, *, metadata: bool = True) -> None:
@@ -27,6 +28,8 @@ class FakeWorkspace:
         self.delay = 0.0
         self.refuses = False
         self.url = ""
+        self.mcp_url = ""
+        self.hanging: set[str] = set()
         self._metadata = metadata
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -39,8 +42,25 @@ class FakeWorkspace:
         if path == "/oidc/v1/token":
             return await self._token(request)
         self.signed.append((path, request.headers.get("Authorization", "")))
+        if path in self.hanging:
+            await asyncio.sleep(3600)
+        if self.mcp_url and path.startswith("/api/2.0/mcp/"):
+            return await self._forwarded(request)
         status, body = self.answers.get(path, (404, {"error_code": "RESOURCE_DOES_NOT_EXIST"}))
         return web.json_response(body, status=status)
+
+    async def _forwarded(self, request: web.Request) -> web.Response:
+        if request.method == "GET":  # the stream of a server's own messages
+            return web.Response(status=405)
+        kept = ("accept", "content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method")
+        headers = {name: value for name, value in request.headers.items() if name.lower() in kept}
+        body = await request.read()
+        async with ClientSession() as session:
+            async with session.request(
+                request.method, self.mcp_url, data=body, headers=headers
+            ) as got:
+                passed = {k: v for k, v in got.headers.items() if k.lower() in kept}
+                return web.Response(status=got.status, body=await got.read(), headers=passed)
 
     async def _token(self, request: web.Request) -> web.Response:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -65,7 +85,7 @@ async def workspace(**options: Any) -> AsyncIterator[FakeWorkspace]:
     fake = FakeWorkspace(**options)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", fake.answer)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", 0))
     fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"

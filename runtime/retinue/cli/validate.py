@@ -1,5 +1,9 @@
 """`retinue validate`: agent files → every mistake in them."""
 
+import asyncio
+import logging
+import os
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -16,8 +20,9 @@ from retinue.cli.options import (
 )
 from retinue.compile import Compilation
 from retinue.compile.codes import codes
-from retinue.diagnostics import did_you_mean
+from retinue.diagnostics import did_you_mean, in_order
 from retinue.errors import ProjectError, UsageError
+from retinue.project import Project
 
 
 class Format(StrEnum):
@@ -56,6 +61,18 @@ def command(
             "GitHub Actions.",
         ),
     ] = Format.TEXT,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online",
+            help="Also reach for everything that the agents name: models, tool servers, Genie "
+            "spaces, secrets. No model is asked.",
+        ),
+    ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", metavar="NAME", help="The Databricks profile for --online."),
+    ] = None,
     maximum: Annotated[
         int,
         typer.Option("--max", min=0, metavar="N", help="Most mistakes in the text; 0 shows all."),
@@ -75,8 +92,15 @@ def command(
 
     With --target they are checked for deployment: every bundle variable needs its value there.
     """
+    if profile and not online:
+        raise UsageError("--profile goes with --online")
     opened = open_project(ctx, project)
-    compilation = compile_project(opened, agents, variables, target, deploying=target is not None)
+    compilation = compile_project(
+        opened, agents, variables, target, deploying=target is not None, origins=online
+    )
+    sound = not counted(compilation.diagnostics)["errors"]
+    if online and sound:
+        compilation = _verified(compilation, opened, profile)
     found = compilation.diagnostics
     if not (compilation.agents or found):
         raise ProjectError("there are no agents: write agents/NAME.yaml")
@@ -90,10 +114,36 @@ def command(
         case Format.TEXT:
             _print(compilation, maximum)
     if counted(found)["errors"]:
-        raise typer.Exit(2)
+        raise typer.Exit(1 if sound else 2)
 
 
 command.__name__ = "validate"
+
+
+def _verified(compilation: Compilation, project: Project, profile: str | None) -> Compilation:
+    """The compilation with what is wrong where its agents lead, and the agents that are fine."""
+    # Off the start-up path: these bring in the runtime.
+    from retinue.cli.live import stop_like_interrupted  # noqa: PLC0415
+    from retinue.cli.online import verified  # noqa: PLC0415
+    from retinue.run.references import environment  # noqa: PLC0415
+
+    # What these would say is a diagnostic.
+    for name in ("retinue.run", "databricks.sdk"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if profile:
+        _choose(profile)
+    stop_like_interrupted()
+    found = asyncio.run(verified(compilation, project, environment()))
+    together = [*compilation.diagnostics, *(one for several in found.values() for one in several)]
+    fine = [agent for agent in compilation.agents if not counted(found[agent.name])["errors"]]
+    return replace(compilation, agents=tuple(fine), diagnostics=in_order(together))
+
+
+def _choose(profile: str) -> None:
+    """Let the profile alone say which workspace, and as whom: the SDK puts variables over it."""
+    for name in ("HOST", "TOKEN", "CLIENT_ID", "CLIENT_SECRET", "AUTH_TYPE"):
+        os.environ.pop(f"DATABRICKS_{name}", None)
+    os.environ["DATABRICKS_CONFIG_PROFILE"] = profile
 
 
 def _print(compilation: Compilation, maximum: int) -> None:

@@ -1,0 +1,29 @@
+"""A deployment or a tool server → every reference in it."""
+
+from collections.abc import Iterator
+
+from retinue.agent import Deployment, Http, Ref, Stdio, Template, Text, ToolServer
+
+
+def references(holder: Deployment | ToolServer) -> list[Ref]:
+    """Each once, in the order of the keys."""
+    texts = _of_model(holder) if isinstance(holder, Deployment) else _of_server(holder)
+    found = (part for text in texts if isinstance(text, Template) for part in text.parts)
+    return list(dict.fromkeys(part for part in found if isinstance(part, Ref)))
+
+
+def _of_model(deployment: Deployment) -> Iterator[Text | None]:
+    yield from (deployment.api_base, deployment.api_key, deployment.region)
+    yield from (value for _, value in deployment.headers)
+
+
+def _of_server(server: ToolServer) -> Iterator[Text | None]:
+    transport = server.transport
+    if isinstance(transport, Stdio):
+        yield from transport.args
+        yield from (value for _, value in transport.env)
+    elif isinstance(transport, Http):
+        yield transport.url
+        yield from (value for _, value in transport.headers)
+    else:
+        yield transport.target
