@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 URL = os.environ["RETINUE_URL"]
-KEY = "any"
+KEY = os.environ["RETINUE_KEY"]
+WRONG_KEY = "some-other-key"
 MODEL = "tester"
 SAID = "Hello to you."
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 import openai
-from checks import KEY, MODEL, SAID, URL, raises, run
+from checks import KEY, MODEL, SAID, URL, WRONG_KEY, raises, run
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
@@ -23,8 +23,8 @@ def weather(city: str) -> str:
     return f"rain in {city}"
 
 
-def chat(**options) -> ChatOpenAI:
-    return ChatOpenAI(model=MODEL, base_url=f"{URL}/v1", api_key=KEY, max_retries=0, **options)
+def chat(model=MODEL, key=KEY, **options) -> ChatOpenAI:
+    return ChatOpenAI(model=model, base_url=f"{URL}/v1", api_key=key, max_retries=0, **options)
 
 
 def check_invoke():
@@ -81,12 +81,8 @@ def check_several_turns():
 
 
 def check_errors():
-    raises(
-        openai.NotFoundError,
-        lambda: ChatOpenAI(model="nobody", base_url=f"{URL}/v1", api_key=KEY, max_retries=0).invoke(
-            "hi"
-        ),
-    )
+    raises(openai.NotFoundError, lambda: chat("nobody").invoke("hi"))
+    raises(openai.AuthenticationError, lambda: chat(key=WRONG_KEY).invoke("hi"))
     raises(openai.RateLimitError, lambda: chat().invoke("busy"))
     raises(openai.RateLimitError, lambda: list(chat().stream("busy")))
     raises(openai.APIError, lambda: list(chat().stream("break")))

@@ -7,7 +7,7 @@ from typing import Literal
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm
-from checks import KEY, MODEL, SAID, URL, raises, run
+from checks import KEY, MODEL, SAID, URL, WRONG_KEY, raises, run
 from pydantic import BaseModel
 
 litellm.suppress_debug_info = True
@@ -27,12 +27,12 @@ class Forecast(BaseModel):
     degrees: int
 
 
-def ask(text="hi", model=MODEL, **options):
+def ask(text="hi", model=MODEL, key=KEY, **options):
     messages = options.pop("messages", [{"role": "user", "content": text}])
     return litellm.completion(
         model=f"openai/{model}",
         api_base=f"{URL}/v1",
-        api_key=KEY,
+        api_key=key,
         messages=messages,
         num_retries=0,
         max_retries=0,
@@ -79,6 +79,7 @@ def check_structured():
 
 def check_errors():
     raises(litellm.NotFoundError, lambda: ask(model="nobody"))
+    raises(litellm.AuthenticationError, lambda: ask(key=WRONG_KEY))
     raises(litellm.RateLimitError, lambda: ask("busy"))
     raises(litellm.RateLimitError, lambda: list(ask("busy", stream=True)))
     raises(Exception, lambda: list(ask("break", stream=True)))

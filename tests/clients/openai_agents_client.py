@@ -10,7 +10,7 @@ from agents import (
     function_tool,
     set_tracing_disabled,
 )
-from checks import KEY, MODEL, SAID, URL, run
+from checks import KEY, MODEL, SAID, URL, WRONG_KEY, run
 from pydantic import BaseModel
 
 set_tracing_disabled(True)
@@ -23,8 +23,8 @@ class Forecast(BaseModel):
     degrees: int
 
 
-def agent(model=MODEL, **options) -> Agent:
-    client = openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0)
+def agent(model=MODEL, key=KEY, **options) -> Agent:
+    client = openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key=key, max_retries=0)
     chat = OpenAIChatCompletionsModel(model=model, openai_client=client)
     return Agent(name="caller", instructions="Be kind.", model=chat, **options)
 
@@ -73,9 +73,14 @@ async def check_several_turns():
 
 
 async def check_errors():
-    for model, kind in (("nobody", openai.NotFoundError), (MODEL, openai.RateLimitError)):
+    wrong = [
+        ("nobody", KEY, openai.NotFoundError),
+        (MODEL, WRONG_KEY, openai.AuthenticationError),
+        (MODEL, KEY, openai.RateLimitError),
+    ]
+    for model, key, kind in wrong:
         try:
-            await Runner.run(agent(model), "busy")
+            await Runner.run(agent(model, key), "busy")
         except kind:
             continue
         raise AssertionError(f"{kind.__name__} was not raised")

@@ -4,7 +4,7 @@ import json
 from typing import Literal
 
 import openai
-from checks import KEY, MODEL, SAID, URL, raises, run
+from checks import KEY, MODEL, SAID, URL, WRONG_KEY, raises, run
 from pydantic import BaseModel
 
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0)
@@ -136,6 +136,9 @@ def check_errors():
         ),
     )
     assert (error.code, error.param) == ("model_not_found", "model")
+    stranger = client.with_options(api_key=WRONG_KEY)
+    error = raises(openai.AuthenticationError, stranger.models.list)
+    assert error.code == "invalid_api_key"
     for call in (lambda: ask("busy"), lambda: ask("busy", stream=True)):
         error = raises(openai.RateLimitError, call)
         assert error.response.headers["retry-after"] == "1"

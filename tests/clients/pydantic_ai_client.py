@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from checks import KEY, MODEL, SAID, URL, run
+from checks import KEY, MODEL, SAID, URL, WRONG_KEY, run
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelHTTPError, NativeOutput
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -16,8 +16,8 @@ class Forecast(BaseModel):
     degrees: int
 
 
-def agent(model=MODEL, **options) -> Agent:
-    provider = OpenAIProvider(base_url=f"{URL}/v1", api_key=KEY)
+def agent(model=MODEL, key=KEY, **options) -> Agent:
+    provider = OpenAIProvider(base_url=f"{URL}/v1", api_key=key)
     return Agent(OpenAIChatModel(model, provider=provider), **options)
 
 
@@ -63,9 +63,9 @@ async def check_several_turns():
 
 
 async def check_errors():
-    for model, status in (("nobody", 404), (MODEL, 429)):
+    for model, key, status in (("nobody", KEY, 404), (MODEL, WRONG_KEY, 401), (MODEL, KEY, 429)):
         try:
-            await agent(model).run("busy")
+            await agent(model, key).run("busy")
         except ModelHTTPError as error:
             assert error.status_code == status
         else:

@@ -25,6 +25,7 @@ PYTHON = {
     "instructor": "instructor_client.py",
 }
 NODE = {"openai-node": "openai.mjs", "ai-sdk": "ai_sdk.mjs"}
+KEY = "key-of-the-clients"
 SECONDS = 180
 """How long one client's script may take."""
 
@@ -92,15 +93,17 @@ def main(names: list[str]) -> int:
 
 def passes(command: list[str]) -> bool:
     """Run one script against a server of its own."""
+    env = {**os.environ, "RETINUE_KEY": KEY}
     served = [sys.executable, str(HERE / "served.py")]
-    with subprocess.Popen(
-        served, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(served, stdin=pipe, stdout=pipe, text=True, env=env) as server:
         url = server.stdout.readline().strip()
         try:
-            return not subprocess.run(
-                command, env=_env(url), timeout=SECONDS, check=False
-            ).returncode
+            return (
+                bool(url)
+                and subprocess.run(command, env=_env(url), timeout=SECONDS, check=False).returncode
+                == 0
+            )
         except subprocess.TimeoutExpired:
             print(f"FAIL it took more than {SECONDS} s")
             return False
@@ -111,7 +114,7 @@ def passes(command: list[str]) -> bool:
 def _env(url: str) -> dict[str, str]:
     """Nothing of the caller's own keys and proxies: only the server on loopback is asked."""
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
-    return {**kept, "RETINUE_URL": url, "NO_PROXY": "127.0.0.1", "OPENAI_API_KEY": "any"}
+    return {**kept, "RETINUE_URL": url, "NO_PROXY": "127.0.0.1", "RETINUE_KEY": KEY}
 
 
 if __name__ == "__main__":

@@ -1,23 +1,25 @@
 """A server for the clients: a real runtime and HTTP, around a model that follows what is said.
 
-    python tests/clients/served.py
+    RETINUE_KEY=some-key python tests/clients/served.py
 
 Prints its URL, and serves until its input is closed.
 """
 
 import json
+import os
 import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from retinue.agent import Limits, Skill
+from retinue.agent import Auth, Limits, Skill
 from retinue.errors import ModelError
 from retinue.run.events import ModelEvent, ModelFinished, ReasoningDelta, TextDelta, Usage
 from retinue.run.messages import ToolCall
 from retinue.run.ports import ModelRequest, NamedTool
 from retinue.run.runtime import Runtime
 from retinue.serve import app_for
+from retinue.serve.admission import VARIABLE, Access
 from retinue.serve.server import Server, listen, server_config
 from retinue.testing import agent
 
@@ -82,9 +84,11 @@ class Actor:
 
 
 def main() -> None:
-    served = agent("tester", skills=(SKILL,), limits=Limits(max_turns=4))
+    auth = Auth(mode="api_key")
+    served = agent("tester", skills=(SKILL,), limits=Limits(max_turns=4), auth=auth)
     listener = listen("127.0.0.1", 0)
-    app = app_for(Runtime([served], models={"scripted": Actor}))
+    access = Access([served], {VARIABLE: os.environ["RETINUE_KEY"]})
+    app = app_for(Runtime([served], models={"scripted": Actor}), access=access)
     config = server_config(app, log_level="warning")
     server = Server(config, listener, lambda url: print(url, flush=True))
 

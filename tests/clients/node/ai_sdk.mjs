@@ -5,18 +5,18 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { Output, generateText, isStepCount, streamText, tool } from "ai";
 import { z } from "zod";
-import { MODEL, SAID, URL, raised, run } from "./checks.mjs";
+import { KEY, MODEL, SAID, URL, WRONG_KEY, raised, run } from "./checks.mjs";
 
 const baseURL = `${URL}/v1`;
 const compatible = createOpenAICompatible({
   name: "retinue",
   baseURL,
-  apiKey: "any",
+  apiKey: KEY,
   includeUsage: true,
   supportsStructuredOutputs: true,
 });
 const providers = {
-  openai: createOpenAI({ baseURL, apiKey: "any" }).chat,
+  openai: createOpenAI({ baseURL, apiKey: KEY }).chat,
   compatible: (id) => compatible(id),
 };
 const Forecast = z.object({ sky: z.enum(["grey", "blue"]), degrees: z.number() });
@@ -72,4 +72,9 @@ for (const [name, model] of Object.entries(providers)) {
     await raised(() => streamed(options("break")));
   };
 }
+checks["a wrong key"] = async () => {
+  const model = createOpenAI({ baseURL, apiKey: WRONG_KEY }).chat(MODEL);
+  const denied = await raised(() => generateText({ model, prompt: "hi", maxRetries: 0 }));
+  assert.equal(denied.statusCode, 401);
+};
 await run(checks);

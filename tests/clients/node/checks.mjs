@@ -1,6 +1,8 @@
 // What every client's script ends with: `await run({name: check})` calls each, and tells how it went.
 
 export const URL = process.env.RETINUE_URL;
+export const KEY = process.env.RETINUE_KEY;
+export const WRONG_KEY = "some-other-key";
 export const MODEL = "tester";
 export const SAID = "Hello to you.";
 

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { MODEL, SAID, URL, raised, run } from "./checks.mjs";
+import { KEY, MODEL, SAID, URL, WRONG_KEY, raised, run } from "./checks.mjs";
 
-const client = new OpenAI({ baseURL: `${URL}/v1`, apiKey: "any", maxRetries: 0 });
+const client = new OpenAI({ baseURL: `${URL}/v1`, apiKey: KEY, maxRetries: 0 });
 const chat = client.chat.completions;
 const said = (content) => [{ role: "user", content }];
 const Forecast = z.object({ sky: z.enum(["grey", "blue"]), degrees: z.number() });
@@ -88,6 +88,9 @@ await run({
   errors: async () => {
     const unknown = await raised(() => chat.create({ model: "nobody", messages: said("hi") }));
     assert(unknown instanceof OpenAI.NotFoundError);
+    const stranger = client.withOptions({ apiKey: WRONG_KEY });
+    const denied = await raised(() => stranger.models.list());
+    assert(denied instanceof OpenAI.AuthenticationError);
     for (const stream of [false, true]) {
       const busy = await raised(() => chat.create({ model: MODEL, messages: said("busy"), stream }));
       assert(busy instanceof OpenAI.RateLimitError);

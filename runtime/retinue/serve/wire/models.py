@@ -24,8 +24,9 @@ def model_object(agent: Agent, created: int) -> dict[str, Any]:
 
 def unauthorised() -> RequestError:
     """No API key, or one that doesn't fit: which of the two, and what would fit, isn't told."""
+    # LiteLLM's client tells a wrong key from a wrong request by OpenAI's own first words.
     return RequestError(
-        "A valid API key is required. Send it as 'Authorization: Bearer KEY' or as 'x-api-key'.",
+        "Incorrect API key provided, or none: send 'Authorization: Bearer KEY' or 'x-api-key'.",
         code="invalid_api_key",
         status=401,
     )
