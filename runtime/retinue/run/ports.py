@@ -54,6 +54,7 @@ class OutputFormat:
 class ModelRequest:
     """One model call. `settings` are OpenAI request parameters (`temperature`, `max_tokens`, …).
 
+    `optional` names those that are the route's: a provider that doesn't take one is asked without.
     `user_token` is the caller's own Databricks token, for deployments with `auth: user` alone.
     `deadline`, in the event loop's time, is when the run ends at the latest.
     """
@@ -62,6 +63,7 @@ class ModelRequest:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
     output: OutputFormat | None = None
     prompt_caching: bool = False
     user_token: str | None = field(default=None, repr=False)

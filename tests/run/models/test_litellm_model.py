@@ -40,7 +40,8 @@ ADD = Tool("add", "Add.", {"type": "object", "properties": {"a": {"type": "integ
 def model_at(url: str, **changes: Any) -> Model:
     key = Template((Ref("env", "THE_KEY"),))
     fields = {"api_base": url, "api_key": key, "retries": 0, **changes}
-    seconds = Timeouts(total=fields.pop("timeout", 5.0))
+    # Importing litellm is part of the first call.
+    seconds = Timeouts(total=fields.pop("timeout", 30.0))
     there = route(fields.pop("model", "openai/m"), timeout=seconds, **fields)
     return open_model(there, MODELS, environment({"THE_KEY": KEY}))
 

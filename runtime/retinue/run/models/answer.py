@@ -11,7 +11,9 @@ from retinue.run.events import (
     ModelEvent,
     ModelFinished,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
+    ToolCallDelta,
     Usage,
 )
 from retinue.run.messages import ToolCall
@@ -59,8 +61,11 @@ class Answer:
             yield ReasoningDelta(self._counted(thought))
         if text := getattr(delta, "content", None):
             yield TextDelta(self._counted(text))
+        if refusal := getattr(delta, "refusal", None):
+            yield RefusalDelta(self._counted(refusal))
         for part in getattr(delta, "tool_calls", None) or ():
             self._take_call(part)
+            yield ToolCallDelta()
 
     def end(self) -> Iterator[ModelEvent]:
         """The tool calls, then the finish. To be asked only after the provider's own end."""
@@ -112,6 +117,7 @@ def _usage(usage: Any) -> Usage:
         _count(usage, "completion_tokens"),
         _count(prompt, "cached_tokens"),
         _count(completion, "reasoning_tokens"),
+        _count(prompt, "cache_creation_tokens"),
     )
 
 

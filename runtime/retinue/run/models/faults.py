@@ -34,6 +34,8 @@ _BY_STATUS: Mapping[int, ModelFault] = {
 # OpenAI's codes, which compatible servers send too and litellm does not always understand.
 _BY_CODE: Mapping[str, ModelFault] = {
     "context_length_exceeded": "context_window",
+    # Claude's words for it, which Databricks passes on without a code.
+    "prompt is too long": "context_window",
     "content_policy_violation": "content_filter",
     "content_filter": "content_filter",
 }

@@ -4,17 +4,21 @@ import asyncio
 import importlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+import re
+from collections.abc import AsyncGenerator, Awaitable, Collection, Mapping
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from retinue.agent import Deployment, JsonValue, Ref
+from retinue.agent import Deployment, Ref
 from retinue.errors import MissingReferenceError, ModelError
 from retinue.run.events import ModelEvent
-from retinue.run.messages import Message
 from retinue.run.models.answer import Answer
 from retinue.run.models.faults import model_error
-from retinue.run.ports import Lookup, ModelRequest, Tool, ToolChoice
+from retinue.run.models.litellm_request import Dialect, arguments
+from retinue.run.models.thoughts import Thoughts
+from retinue.run.models.wire import Wire
+from retinue.run.ports import Lookup, ModelRequest
 from retinue.run.references import resolved
 from retinue.run.workspace import Workspace
 
@@ -25,16 +29,24 @@ T = TypeVar("T")
 # Seconds.
 _ABANDONED = 3600.0
 
-# Settings that would change where a call goes, fake its answer or start litellm's own retries.
-_NOT_SETTINGS = frozenset(
-    {"base_url", "client", "custom_llm_provider", "fallbacks", "metadata", "mock_response", "n"}
+# The providers that take an HTTP client of ours; the others bring OpenAI's.
+_TAKE_CLIENT = frozenset(
+    {"anthropic", "bedrock", "databricks", "gemini", "ollama", "ollama_chat", "vertex_ai"}
+)
+# A caller's settings that say nothing about the answer, and that some providers don't know.
+_ASIDES = frozenset(
+    {"prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store"}
+    | {"user", "verbosity"}
 )
 
-# Empty where nothing is set: then the workspace is asked.
-_OWN = {
-    "api_base": Ref("env", "DATABRICKS_API_BASE", default=""),
-    "api_key": Ref("env", "DATABRICKS_API_KEY", default=""),
-}
+# Arguments that LiteLLM's refusals speak of without meaning the request's.
+_STRUCTURE = frozenset({"drop_params", "messages", "model", "stream", "timeout"})
+_LISTED = re.compile(r"support parameters: \[(.*?)\]")
+_WORD = re.compile(r"\w+")
+
+# LiteLLM's own variables for Databricks; empty where nothing is set: then the workspace is asked.
+_OWN_BASE = Ref("env", "DATABRICKS_API_BASE", default="")
+_OWN_KEY = Ref("env", "DATABRICKS_API_KEY", default="")
 
 
 def import_litellm() -> Any:
@@ -50,57 +62,111 @@ def import_litellm() -> Any:
     litellm.disable_token_counter = True
     # Answers may repeat themselves; it would call 100 equal chunks an error.
     litellm.REPEATED_STREAMING_CHUNK_LIMIT = 10**9
+    # It would send the app's own secret to wherever a Databricks route points, at every call, and
+    # then use the key that the route has.
+    databricks = importlib.import_module("litellm.llms.databricks.common_utils")
+    databricks.DatabricksBase._get_oauth_m2m_token = _no_token  # noqa: SLF001
     # Its log quotes what providers answer.
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return litellm
 
 
+def _no_token(*_: Any) -> str:
+    return ""
+
+
 class LiteLLMModel:
-    """One deployment. What `api_base` and `api_key` refer to is looked up at each call."""
+    """One deployment. What its address and key refer to is looked up at each call.
+
+    A setting of the route's that the provider doesn't take is left out, and the log says so once;
+    a caller's is an error that names it.
+    """
 
     def __init__(self, deployment: Deployment, lookup: Lookup) -> None:
         self._deployment = deployment
         self._lookup = lookup
         self._litellm: Any = None
+        self._client: Any = None
+        self._dialect = Dialect.of(deployment.model, {})
         self._workspace: Workspace | None = None
+        self._left_out: set[str] = set()
 
     async def warm(self) -> None:
         """Import litellm in a thread, so that the first call needn't wait for it. Idempotent."""
         if self._litellm is None:
             self._litellm = await asyncio.to_thread(import_litellm)
+            self._dialect = Dialect.of(self._deployment.model, self._known())
+
+    def _known(self) -> Mapping[str, Any]:
+        """What LiteLLM's list says of the model; nothing of one that isn't on it."""
+        with suppress(Exception):
+            found: Mapping[str, Any] = self._litellm.get_model_info(self._deployment.model)
+            return found
+        return {}
 
     async def aclose(self) -> None:
-        """Nothing to release: litellm keeps its connections for the whole process."""
+        """Close the connections of our own; LiteLLM keeps others for the whole process."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """As `retinue.run.ports.Model.stream`."""
-        answer = Answer()
+        answer, thoughts = Answer(), Thoughts()
         async with aclosing(self._chunks(request)) as chunks:
             async for chunk in chunks:
+                for choice in chunk.choices or ():
+                    thoughts.take(getattr(choice.delta, "thinking_blocks", None) or ())
                 for event in answer.take(chunk):
                     yield event
+        for thought in thoughts.end():
+            yield thought
         for event in answer.end():
             yield event
 
     async def _chunks(self, request: ModelRequest) -> AsyncGenerator[Any, None]:
         await self.warm()
-        arguments = await self._told(self._arguments(request))
-        upstream = await self._told(self._litellm.acompletion(**arguments))
+        wire = Wire()
         started = False
         try:
-            while (chunk := await self._told(anext(upstream, None), started)) is not None:
-                yield chunk
-                started = True
-            # It makes up a finish reason for a stream that has none: one that was cut off.
-            if not (upstream.received_finish_reason or upstream.intermittent_finish_reason):
-                raise ModelError(
-                    "truncated", f"the answer of '{self._deployment.model}' was cut off"
-                )
+            upstream = await self._told(self._asked(request, wire), wire)
+            try:
+                while (chunk := await self._told(anext(upstream, None), wire, started)) is not None:
+                    yield chunk
+                    started = True
+                # It makes up a finish reason for a stream that has none: one that was cut off.
+                finished = upstream.received_finish_reason or upstream.intermittent_finish_reason
+                if not finished or wire.was_cut:
+                    model = self._deployment.model
+                    raise ModelError("truncated", f"the answer of '{model}' was cut off")
+            finally:
+                await upstream.aclose()
         finally:
-            await upstream.aclose()
+            await wire.hang_up()
 
-    async def _told(self, step: Awaitable[T], started: bool = False) -> T:
+    async def _asked(self, request: ModelRequest, wire: Wire) -> Any:
+        """LiteLLM's stream, with its request sent. Refused settings of the route are left out."""
+        while True:
+            arguments = await self._arguments(request)
+            wire.watch()
+            try:
+                return await self._litellm.acompletion(**arguments)
+            except self._litellm.UnsupportedParamsError as refusal:
+                refused = _named(str(refusal), arguments)
+                ours = refused & request.optional | refused & _ASIDES
+                if not ours or ours != refused:
+                    raise self._not_taken(refused - ours) from None
+            # Calls at the same time may meet the same refusal.
+            if names := ", ".join(sorted(ours - self._left_out)):
+                log.warning("'%s' doesn't take %s: asked without", self._deployment.model, names)
+            self._left_out |= ours
+
+    def _not_taken(self, names: Collection[str]) -> ModelError:
+        named = " and ".join(f"'{name}'" for name in sorted(names)) or "a setting of this request"
+        return ModelError("not_supported", f"'{self._deployment.model}' doesn't take {named}")
+
+    async def _told(self, step: Awaitable[T], wire: Wire, started: bool = False) -> T:
         """The step's result. Raises ModelError for whatever else happens."""
         model = self._deployment.model
         try:
@@ -110,6 +176,8 @@ class LiteLLMModel:
         except MissingReferenceError as missing:
             raise ModelError("auth", f"the model '{model}' can't be reached: {missing}") from None
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' clients do
+            if wire.fault is not None:
+                raise wire.fault from None
             # Not chained: the provider's text, which may quote a key, ends here.
             status = getattr(error, "status_code", None)
             log.debug("'%s' failed: %s, status %s", model, type(error).__name__, status)
@@ -125,81 +193,72 @@ class LiteLLMModel:
         return tuple(name for name in found["missing_keys"] if "KEY" in name or "TOKEN" in name)
 
     async def _arguments(self, request: ModelRequest) -> dict[str, Any]:
-        given = request.settings.items()
-        arguments: dict[str, Any] = {k: v for k, v in given if k not in _NOT_SETTINGS}
-        arguments |= await self._address()
-        arguments |= {
+        made = arguments(request, self._dialect)
+        for name in self._left_out & (request.optional | _ASIDES):
+            made.pop(name, None)
+        made |= await self._place(request.user_token)
+        made |= {
             "model": self._deployment.model,
-            "messages": [_message(message) for message in request.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
             # Deadlines are kept above; this one only stops a call that nobody waits for any more.
             "timeout": _ABANDONED,
-            # A setting that the provider doesn't know is left out, so that routes share settings.
-            "drop_params": True,
+            # It would leave out in silence what a provider doesn't take.
+            "drop_params": False,
             # Retries are decided above, where the deadline and what was already sent are known.
             "num_retries": 0,
             "max_retries": 0,
         }
-        if request.tools:
-            arguments["tools"] = [_tool(tool) for tool in request.tools]
-            arguments["tool_choice"] = _choice(request.tool_choice)
-        return arguments
+        if self._dialect.provider in _TAKE_CLIENT:
+            if self._client is None:
+                client = importlib.import_module("retinue.run.models.litellm_client")
+                self._client = client.open_client()
+            made["client"] = self._client
+        return made
 
-    async def _address(self) -> dict[str, str]:
-        """`api_base` and `api_key`, where the route or the Databricks workspace gives them."""
+    async def _place(self, user_token: str | None) -> dict[str, Any]:
+        """Where the call goes and with what key: `api_base`, `api_key`, region and headers."""
         own = self._deployment
         given = {"api_base": own.api_base, "api_key": own.api_key}
-        address = {k: resolved(text, self._lookup) for k, text in given.items() if text is not None}
-        if own.provider == "databricks" and not address:
-            return self._own_address() or await self._workspace_address()
-        return address
+        if own.region is not None:
+            if self._dialect.region is None:
+                raise ModelError("not_supported", f"'{own.model}' has no regions to choose from")
+            given[self._dialect.region] = own.region
+        found: dict[str, Any] = {
+            k: resolved(text, self._lookup) for k, text in given.items() if text is not None
+        }
+        if own.provider == "databricks" and (own.auth == "user" or "api_key" not in found):
+            found |= await self._workspace_place(found.get("api_base"), user_token)
+        if own.headers:
+            found["extra_headers"] = {k: resolved(v, self._lookup) for k, v in own.headers}
+        return found
 
-    def _own_address(self) -> dict[str, str]:
-        """What litellm's own variables for Databricks say; nothing without a key."""
-        found = {name: self._lookup(ref) for name, ref in _OWN.items()}
-        return {k: value for k, value in found.items() if value} if found["api_key"] else {}
-
-    async def _workspace_address(self) -> dict[str, str]:
+    async def _workspace_place(self, base: str | None, user_token: str | None) -> dict[str, str]:
+        """A Databricks address and a token for it, which goes to no host but the workspace's."""
         # Left alone, litellm would look for credentials itself, and block the event loop.
+        by_user = self._deployment.auth == "user"
+        if by_user and user_token is None:
+            model = self._deployment.model
+            raise ModelError("auth", f"'{model}' is asked as the caller, whose token is missing")
+        key, own_base = self._lookup(_OWN_KEY), self._lookup(_OWN_BASE)
+        if key and not by_user:
+            return {"api_key": key} | ({"api_base": base or own_base} if base or own_base else {})
         if self._workspace is None:
             self._workspace = await Workspace.find(self._lookup)
-        headers = await self._workspace.headers()
-        token = headers.get("Authorization", "").removeprefix("Bearer ")
-        return {"api_base": f"{self._workspace.url}/serving-endpoints", "api_key": token}
+        host = self._workspace.url
+        if base is not None and urlsplit(base)[:2] != urlsplit(host)[:2]:
+            raise MissingReferenceError(
+                f"{base} is not the workspace that is logged in to: give it an api_key"
+            )
+        token = user_token
+        if not by_user:
+            headers = await self._workspace.headers()
+            token = headers.get("Authorization", "").removeprefix("Bearer ")
+        return {"api_base": base or f"{host}/serving-endpoints", "api_key": token or ""}
 
 
-def _choice(choice: ToolChoice) -> JsonValue:
-    if isinstance(choice, str):
-        return choice
-    return {"type": "function", "function": {"name": choice.name}}
-
-
-def _message(message: Message) -> dict[str, Any]:
-    made: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        made["content"] = message.content or None
-        made["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments or "{}"},
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        made["tool_call_id"] = message.tool_call_id
-    if message.name is not None:
-        made["name"] = message.name
-    return made
-
-
-def _tool(tool: Tool) -> dict[str, JsonValue]:
-    function: dict[str, JsonValue] = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": dict(tool.parameters),
-    }
-    if tool.strict:
-        function["strict"] = True
-    return {"type": "function", "function": function}
+def _named(refusal: str, arguments: Mapping[str, Any]) -> frozenset[str]:
+    """Which of the arguments LiteLLM's refusal names: `parameters: ['a', 'b']`, or words."""
+    listed = _LISTED.search(refusal)
+    words = _WORD.findall(listed.group(1) if listed else refusal)
+    return frozenset(words) & arguments.keys() - _STRUCTURE

@@ -99,7 +99,12 @@ def _asked(route: Route, request: ModelRequest) -> ModelRequest:
     settings = over(route.settings, request.settings)
     if settings is request.settings and route.prompt_caching == request.prompt_caching:
         return request
-    return replace(request, settings=settings, prompt_caching=route.prompt_caching)
+    return replace(
+        request,
+        settings=settings,
+        optional=frozenset(route.settings) - request.settings.keys(),
+        prompt_caching=route.prompt_caching,
+    )
 
 
 def _named(event: ModelFinished, place: Place) -> ModelFinished:
