@@ -27,6 +27,7 @@ from run.models.fake_providers import Provider, Said, refuses_with
 from run.models.fake_providers.anthropic import ANTHROPIC
 from run.models.fake_providers.bedrock import BEDROCK
 from run.models.fake_providers.openai import AZURE, DATABRICKS, OPENAI
+from run.models.fake_providers.others import GEMINI
 from run.models.fake_upstream import Play, Upstream, upstream
 
 KEY = "sk-secret"
@@ -113,12 +114,12 @@ async def test_calls_come_whole(name: str) -> None:
 
 
 def cuts(provider: Provider) -> list[int]:
-    """After each frame but those that may be missing, and within each."""
+    """Within each frame that an answer needs, and between them."""
     said = Said("I'll add.", THOUGHTS[:1] if provider.thinks else (), (CALL,))
-    found, at = [], 0
     frames = provider.frames(said)
-    for frame in frames[: len(frames) - provider.ends - 1]:
-        found += [at + len(frame) // 2, at + len(frame)]
+    found, at = [], 0
+    for frame in frames[: len(frames) - provider.ends]:
+        found += [at, at + len(frame) // 2]
         at += len(frame)
     return found
 
@@ -195,3 +196,41 @@ async def test_anthropic_is_overloaded() -> None:
         with pytest.raises(ModelError) as caught:
             await all_of(model)
     assert caught.value.kind == "unavailable"
+
+
+REASONS = [
+    ("anthropic", "max_tokens", "length"),
+    ("anthropic", "model_context_window_exceeded", "length"),
+    ("anthropic", "refusal", "content_filter"),
+    ("anthropic", "stop_sequence", "stop"),
+    ("azure", "content_filter", "content_filter"),
+    ("bedrock", "max_tokens", "length"),
+    ("bedrock", "model_context_window_exceeded", "length"),
+    ("bedrock", "guardrail_intervened", "content_filter"),
+    ("gemini", "MAX_TOKENS", "length"),
+    ("gemini", "SAFETY", "content_filter"),
+    ("openai", "length", "length"),
+]
+
+
+@pytest.mark.parametrize(("name", "reason", "expected"), REASONS)
+async def test_reasons_for_an_end(name: str, reason: str, expected: str) -> None:
+    provider = GEMINI if name == "gemini" else PROVIDERS[name]
+    async with asked(provider, provider.plays(Said("Hello", reason=reason))) as (model, _):
+        *_, finish = shown(await all_of(model))
+    assert finish.reason == expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "reason"),
+    [
+        (BEDROCK, "malformed_tool_use"),
+        (BEDROCK, "malformed_model_output"),
+        (GEMINI, "MALFORMED_FUNCTION_CALL"),
+    ],
+)
+async def test_an_answer_that_its_provider_gave_up(provider: Provider, reason: str) -> None:
+    async with asked(provider, provider.plays(Said("Hello", reason=reason))) as (model, _):
+        with pytest.raises(ModelError) as caught:
+            await all_of(model)
+    assert caught.value.kind == "truncated"

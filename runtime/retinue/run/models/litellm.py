@@ -133,13 +133,17 @@ class LiteLLMModel:
             upstream = await self._told(self._asked(request, wire), wire)
             try:
                 while (chunk := await self._told(anext(upstream, None), wire, started)) is not None:
+                    if wire.overran:
+                        _end_by_length(chunk)
                     yield chunk
                     started = True
                 # It makes up a finish reason for a stream that has none: one that was cut off.
                 finished = upstream.received_finish_reason or upstream.intermittent_finish_reason
+                model = self._deployment.model
                 if not finished or wire.was_cut:
-                    model = self._deployment.model
                     raise ModelError("truncated", f"the answer of '{model}' was cut off")
+                if wire.is_malformed:
+                    raise ModelError("truncated", f"'{model}' wrote what its provider can't read")
             finally:
                 await upstream.aclose()
         finally:
@@ -255,6 +259,12 @@ class LiteLLMModel:
             headers = await self._workspace.headers()
             token = headers.get("Authorization", "").removeprefix("Bearer ")
         return {"api_base": base or f"{host}/serving-endpoints", "api_key": token or ""}
+
+
+def _end_by_length(chunk: Any) -> None:
+    for choice in chunk.choices or ():
+        if choice.finish_reason:
+            choice.finish_reason = "length"
 
 
 def _named(refusal: str, arguments: Mapping[str, Any]) -> frozenset[str]:

@@ -11,8 +11,8 @@ from retinue.run.ports import ModelRequest, OutputFormat, Tool, ToolChoice
 
 # Settings that would change where a call goes, fake its answer or start litellm's own retries.
 _NOT_SETTINGS = frozenset(
-    {"base_url", "client", "custom_llm_provider", "drop_params", "fallbacks", "metadata"}
-    | {"mock_response", "n"}
+    {"api_base", "api_key", "base_url", "client", "custom_llm_provider", "drop_params"}
+    | {"fallbacks", "metadata", "mock_response", "n"}
 )
 # Where Claude is reached, under a name that says so, and where it is alone.
 _CLAUDES_HOSTS = frozenset({"bedrock", "databricks", "vertex_ai", "azure_ai", "openrouter"})

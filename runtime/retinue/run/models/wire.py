@@ -12,11 +12,29 @@ LONGEST_BODY = 64_000_000
 
 _EDGE = 512
 
+# Framings that LiteLLM takes for finished too early, by what they begin with and what is in their
+# last event: Anthropic's own end comes after the finish reason, and for Gemini's every event
+# counts as one with a reason. As keys and types they stand in plain quotes; in a text these would
+# be escaped.
+_FRAMINGS = {b'"message_start"': b'"message_stop"', b'"candidates"': b'"finishReason"'}
+
+# Reasons for an end of which LiteLLM makes a plain `stop`.
+_OVERRAN = b'"model_context_window_exceeded"'
+_MALFORMED = (
+    b'"malformed_model_output"',
+    b'"malformed_tool_use"',
+    b'"MALFORMED_FUNCTION_CALL"',
+    b'"UNEXPECTED_TOOL_CALL"',
+)
+
+_MARKS = (*_FRAMINGS.values(), _OVERRAN, *_MALFORMED)
+_LONGEST_MARK = max(map(len, _MARKS))
+
 _wire: ContextVar["Wire | None"] = ContextVar("retinue_wire", default=None)
 
 
 class Wire:
-    """One call's answer as bytes: how it began, how it ended, and the connection to let go."""
+    """One call's answer as bytes: whether it reached its end, and the connection to let go."""
 
     def __init__(self) -> None:
         self.fault: ModelError | None = None
@@ -24,6 +42,7 @@ class Wire:
         self._size = 0
         self._head = b""
         self._tail = b""
+        self._seen: set[bytes] = set()
 
     def watch(self) -> None:
         """Take the next answer that this task's call gets."""
@@ -31,11 +50,21 @@ class Wire:
 
     @property
     def was_cut(self) -> bool:
-        """Whether Anthropic's framing, if it is that, lacks the event that ends it.
+        """Whether the event that ends this framing, where it is a known one, isn't there whole."""
+        if not self._head.lstrip().startswith((b"event:", b"data:")):
+            return False
+        ends = [end for begin, end in _FRAMINGS.items() if begin in self._head]
+        return bool(ends) and not (self._seen.issuperset(ends) and self._tail.endswith(b"\n"))
 
-        The finish reason comes before that event, and LiteLLM asks for no more than the reason.
-        """
-        return b"message_start" in self._head and b"message_stop" not in self._tail
+    @property
+    def overran(self) -> bool:
+        """Whether the answer ended because the model's context was full."""
+        return _OVERRAN in self._seen
+
+    @property
+    def is_malformed(self) -> bool:
+        """Whether the provider gave up on what the model wrote."""
+        return not self._seen.isdisjoint(_MALFORMED)
 
     def took(self, response: Any) -> None:
         self._response = response
@@ -49,7 +78,9 @@ class Wire:
             raise self.fault
         if len(self._head) < _EDGE:
             self._head += piece[:_EDGE]
-        self._tail = (self._tail + piece)[-_EDGE:]
+        window = self._tail + piece
+        self._seen.update(mark for mark in _MARKS if mark in window)
+        self._tail = window[-_LONGEST_MARK:]
 
     async def hang_up(self) -> None:
         """Close the connection, if the answer isn't at its end. LiteLLM leaves that to chance."""

@@ -15,7 +15,10 @@ from run.models.fake_upstream import Play
 
 @dataclass(frozen=True)
 class Said:
-    """One answer. `input` counts all of the prompt, with what was read from and put in a cache."""
+    """One answer. `input` counts all of the prompt, with what was read from and put in a cache.
+
+    `reason` is why it ended, in the provider's word, where that isn't the usual one.
+    """
 
     text: str = ""
     thoughts: tuple[Thought, ...] = ()
@@ -24,6 +27,8 @@ class Said:
     output: int = 20
     cached: int = 0
     written: int = 0
+    thinking: int = 0
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

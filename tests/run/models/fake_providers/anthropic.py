@@ -55,7 +55,8 @@ def frames(said: Said) -> list[bytes]:
         pieces = ("", *halves(call.arguments)) if call.arguments != "{}" else ("",)
         deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
         blocks.append(_block(len(blocks), start, *deltas))
-    stop = {"stop_reason": "tool_use" if said.calls else "end_turn", "stop_sequence": None}
+    reason = said.reason or ("tool_use" if said.calls else "end_turn")
+    stop = {"stop_reason": reason, "stop_sequence": None}
     return [
         *made,
         *(frame for block in blocks for frame in block),

@@ -84,7 +84,7 @@ def frames(said: Said) -> list[bytes]:
     }
     return [
         *made,
-        event("messageStop", stopReason="tool_use" if said.calls else "end_turn"),
+        event("messageStop", stopReason=said.reason or ("tool_use" if said.calls else "end_turn")),
         event("metadata", usage=usage, metrics={"latencyMs": 1}),
     ]
 

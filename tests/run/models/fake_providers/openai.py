@@ -29,7 +29,7 @@ def _usage(said: Said) -> dict[str, Any]:
         "completion_tokens": said.output,
         "total_tokens": said.input + said.output,
         "prompt_tokens_details": {"cached_tokens": said.cached},
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": said.thinking},
     }
 
 
@@ -39,7 +39,7 @@ def frames(said: Said) -> list[bytes]:
         event(chunk({"role": "assistant", "content": ""})),
         *texts,
         *_calls(said.calls),
-        event(chunk({}, "tool_calls" if said.calls else "stop")),
+        event(chunk({}, said.reason or ("tool_calls" if said.calls else "stop"))),
         event(chunk(usage=_usage(said))),
         _DONE,
     ]
