@@ -8,7 +8,6 @@ from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
 
 _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
-    ("model", "settings", "prompt_caching"),
     ("skills", "*", "scripts"),
     *(
         ("mcp_servers", "*", "databricks", kind)
@@ -16,7 +15,6 @@ _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
     ),
     ("mcp_servers", "*", "tools", "require_approval"),
     ("guardrails",),
-    ("limits", "max_cost_usd"),
     ("session",),
 )
 # `deploy` is not among them: nothing of it concerns a run.

@@ -41,14 +41,14 @@ models:
     fallbacks: [anthropic, openai, azure, bedrock]
     settings:
       max_tokens: 8000
-      extra: {thinking: {type: enabled, budget_tokens: 2000}}
+      thinking: {budget_tokens: 2000}
   anthropic:
     name: anthropic/claude-sonnet-4-5
     api_base: ${env.ANTHROPIC_BASE}
     api_key: ${secret.llm/key}
     retries: 0
     settings:
-      extra: {thinking: {type: enabled, budget_tokens: 2000}}
+      thinking: {budget_tokens: 2000}
   openai:
     name: openai/gpt-4o
     api_base: ${env.OPENAI_BASE}
