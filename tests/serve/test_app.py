@@ -193,6 +193,8 @@ def test_the_openapi_document_tells_of_every_route(http):
     assert next(iter(document["paths"])) == CHAT
     assert set(document["paths"]) == {
         CHAT,
+        "/v1/responses",
+        "/responses",
         "/v1/models",
         "/v1/models/{model}",
         "/v1/agents",

@@ -21,6 +21,7 @@ from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
 from retinue.serve.info import HEALTH_PATHS, Info
 from retinue.serve.openapi import document
 from retinue.serve.overload import Capacity, Door, House
+from retinue.serve.responses import stored_responses
 from retinue.serve.wire.errors import ErrorAnswer, answer, http_error
 
 _OPENAPI = "/openapi.json"
@@ -47,14 +48,14 @@ def app_for(
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
     capacity = capacity or Capacity()
-    table = endpoints(runtime, pace, capacity.max_body)
-    app = _App(
-        table, access or Access(runtime.agents.values()), House(capacity), _lifespan(runtime)
-    )
+    access = access or Access(runtime.agents.values())
+    table = endpoints(runtime, pace, capacity.max_body, proxied=access.proxied)
+    app = _App(table, access, House(capacity), _lifespan(runtime))
     info = Info(runtime, created or int(time.time()), [one.paths[0] for one in table])
     for prefix in PREFIXES:
         app.include_router(info.models(), prefix=prefix, include_in_schema=prefix == PREFIXES[0])
         app.include_router(info.status(), prefix=prefix, include_in_schema=prefix == "")
+        app.include_router(stored_responses(), prefix=prefix, include_in_schema=False)
     app.include_router(info.about())
     app.router.routes += docs.routes()
     # For those who host the app themselves, and for tests.

@@ -8,6 +8,8 @@ from retinue.run.runtime import Runtime
 from retinue.serve.answers import Pace
 from retinue.serve.chat import ChatCompletions
 from retinue.serve.operations import CHAT, Operation
+from retinue.serve.responses import responses
+from retinue.serve.responses_operations import RESPONSES, ROOT_RESPONSES
 
 # The root too: Databricks' client takes an app's root for its base URL.
 PREFIXES = ("/v1", "/api/v1", "")
@@ -28,8 +30,15 @@ class Endpoint:
         return tuple(prefix + self.path for prefix in self.prefixes)
 
 
-def endpoints(runtime: Runtime, pace: Pace | None, max_body: int) -> tuple[Endpoint, ...]:
-    """One line each."""
+def endpoints(
+    runtime: Runtime, pace: Pace | None, max_body: int, *, proxied: bool
+) -> tuple[Endpoint, ...]:
+    """One line each. Behind Databricks' proxy (`proxied`) its own tests ask at the root."""
+    chat = ChatCompletions(runtime, pace=pace, max_body=max_body)
+    plain = responses(runtime, pace=pace, max_body=max_body)
+    agents = responses(runtime, "mlflow", pace=pace, max_body=max_body)
     return (
-        Endpoint("/chat/completions", ChatCompletions(runtime, pace=pace, max_body=max_body), CHAT),
+        Endpoint("/chat/completions", chat, CHAT),
+        Endpoint("/responses", plain, RESPONSES, ("/v1", "/api/v1")),
+        Endpoint("/responses", agents if proxied else plain, ROOT_RESPONSES, ("",)),
     )

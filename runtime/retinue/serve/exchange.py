@@ -1,0 +1,173 @@
+"""A request's bytes → a run → its answer, streamed or whole, in whatever wire format it is.
+
+A bare ASGI endpoint, as every token takes this path.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from retinue.run.events import Event, ModelRetried, RunFinished, Usage
+from retinue.serve.access import HUNG_UP, RequestRecord, record_of
+from retinue.serve.answers import EventStream, HangUp, Pace, send_error, send_json
+from retinue.serve.body import MAX_BODY, HungUpError, read_json_body
+from retinue.serve.wire.errors import STOPPING, ErrorAnswer, answer
+from retinue.serve.wire.hops import hops_header
+
+log = logging.getLogger("retinue.serve")
+
+
+class StreamWire(Protocol):
+    """The frames of a streamed answer."""
+
+    @property
+    def finish(self) -> RunFinished | None:
+        """The run's last event, once it came."""
+
+    def frames(self, event: Event) -> bytes:
+        """Zero or more whole server-sent events."""
+
+    def failure(self, error: ErrorAnswer) -> bytes:
+        """Those that end a stream which has failed."""
+
+
+class WholeWire(Protocol):
+    """A fold over the events of a run."""
+
+    @property
+    def finish(self) -> RunFinished | None:
+        """The run's last event, once it came."""
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+
+    def body(self) -> bytes:
+        """The whole answer as JSON, when the run has finished."""
+
+
+Told = Callable[[ErrorAnswer], ErrorAnswer]
+"""Puts an error of the run into the wire's own terms."""
+
+
+def as_it_is(error: ErrorAnswer) -> ErrorAnswer:
+    """The terms of chat completions, which a run's are."""
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A run that is to be answered as it goes."""
+
+    run: AsyncGenerator[Event, None]
+    wire: StreamWire
+    told: Told = as_it_is
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A run that is to be answered when it is over."""
+
+    run: AsyncGenerator[Event, None]
+    wire: WholeWire
+    told: Told = as_it_is
+
+
+Prepare = Callable[[bytes, Scope], Streamed | Whole]
+"""A request's body → what is to be run. Raises RequestError. It fills in the request's record."""
+
+
+def header(scope: Scope, name: str) -> str | None:
+    """The last header of that name, which is in lower case."""
+    value = dict(scope["headers"]).get(name.encode())
+    return value.decode("utf-8", "replace") if value else None
+
+
+class Exchange:
+    """The endpoint. `max_body` is in bytes."""
+
+    def __init__(
+        self, prepare: Prepare, *, pace: Pace | None = None, max_body: int = MAX_BODY
+    ) -> None:
+        self._prepare = prepare
+        self._pace = pace or Pace()
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = record_of(scope)
+        stream = EventStream(send, self._pace)
+        hang_up = HangUp(receive)
+        asked: Streamed | Whole | None = None
+        try:
+            asked = self._prepare(await read_json_body(scope, receive, self._max_body), scope)
+            if isinstance(asked, Streamed):
+                async with hang_up, stream:
+                    record.usage = await _stream(asked, stream)
+                await stream.end()
+            else:
+                async with hang_up:
+                    hops = await _fold(asked)
+                record.usage = _spent(asked.wire.finish)
+                await send_json(send, asked.wire.body(), headers=hops)
+        except HungUpError:
+            record.status = HUNG_UP
+        except asyncio.CancelledError:
+            # Cancelled by the caller's going away or not reading, or by a server that stops: each
+            # is answered here, and with that the request is over.
+            if hang_up.noticed or stream.stalled:
+                record.status = HUNG_UP
+            else:
+                await _fail(STOPPING, record, stream, asked, send)
+        except Exception as error:
+            told = answer(error)
+            if told.unexpected:
+                log.error("request_id=%s failed", record.id, exc_info=error)
+            await _fail(asked.told(told) if asked else told, record, stream, asked, send)
+
+
+async def _stream(asked: Streamed, stream: EventStream) -> Usage:
+    hops = []
+    async with aclosing(asked.run) as events:
+        async for event in events:
+            frames = asked.wire.frames(event)
+            if frames:
+                await stream.write(frames)
+            elif isinstance(event, ModelRetried):
+                hops.append(event)
+                stream.headers = hops_header(hops)
+    return _spent(asked.wire.finish)
+
+
+async def _fold(asked: Whole) -> Mapping[str, str]:
+    """Fold the run; the headers that tell of it."""
+    hops = []
+    async with aclosing(asked.run) as events:
+        async for event in events:
+            asked.wire.add(event)
+            if isinstance(event, ModelRetried):
+                hops.append(event)
+    return hops_header(hops)
+
+
+def _spent(finish: RunFinished | None) -> Usage:
+    if finish is None:
+        raise RuntimeError("the run ended without saying so")
+    return finish.usage
+
+
+async def _fail(
+    error: ErrorAnswer,
+    record: RequestRecord,
+    stream: EventStream,
+    asked: Streamed | Whole | None,
+    send: Send,
+) -> None:
+    record.fault = error.code or error.type
+    if stream.opened and isinstance(asked, Streamed):
+        await stream.end(asked.wire.failure(error))
+    else:
+        await send_error(send, error)

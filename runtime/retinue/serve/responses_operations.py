@@ -1,0 +1,67 @@
+"""What OpenAPI says of `/v1/responses`."""
+
+from dataclasses import replace
+
+from retinue.serve.operations import (
+    ANYTHING,
+    NUMBER,
+    TEXT,
+    TEXT_OR_NULL,
+    Operation,
+    many,
+    shape,
+)
+from retinue.serve.wire.responses_request import CreateResponseRequest
+
+_USAGE = shape(input_tokens=NUMBER, output_tokens=NUMBER, total_tokens=NUMBER)
+_RESPONSE = shape(
+    id=TEXT,
+    object={"const": "response"},
+    created_at=NUMBER,
+    status={"enum": ["in_progress", "completed", "incomplete", "failed"]},
+    model=TEXT,
+    output=many(ANYTHING),
+    error={"type": ["object", "null"]},
+    incomplete_details={"type": ["object", "null"]},
+    instructions=TEXT_OR_NULL,
+    usage={"anyOf": [_USAGE, {"type": "null"}]},
+)
+_MESSAGE = {
+    "id": "msg_1f0c",
+    "type": "message",
+    "role": "assistant",
+    "status": "completed",
+    "content": [{"type": "output_text", "text": "I answer.", "annotations": [], "logprobs": []}],
+}
+_ANSWER = {
+    "id": "resp_1f0c",
+    "object": "response",
+    "created_at": 1763683200,
+    "status": "completed",
+    "model": "genie-analyst",
+    "output": [_MESSAGE],
+    "usage": {"input_tokens": 12, "output_tokens": 3, "total_tokens": 15},
+}
+_QUESTION = {"role": "user", "content": "What can you do?"}
+
+RESPONSES = Operation(
+    id="create_response",
+    tag="responses",
+    summary="Ask an agent, and see its steps as items",
+    description="OpenAI's Responses API, without its store. An agent's own tool calls are "
+    "`mcp_call` items of the output. With `stream: true` the answer is server-sent events.",
+    request=CreateResponseRequest,
+    examples={
+        "question": {"input": "What can you do?"},
+        "streamed": {"input": [_QUESTION], "instructions": "Be brief.", "stream": True},
+    },
+    answer="Response",
+    answer_example={**_ANSWER, "error": None, "incomplete_details": None, "instructions": None},
+    frames='event: response.created\ndata: {"type":"response.created", …}\n\ndata: [DONE]\n\n',
+    schemas={"Response": _RESPONSE},
+)
+ROOT_RESPONSES = replace(
+    RESPONSES,
+    id="create_response_at_root",
+    summary="As /v1/responses; in a Databricks App with tool calls in MLflow's style",
+)
