@@ -195,6 +195,7 @@ def test_the_openapi_document_tells_of_every_route(http):
         CHAT,
         "/v1/responses",
         "/responses",
+        "/invocations",
         "/v1/models",
         "/v1/models/{model}",
         "/v1/agents",

@@ -17,6 +17,8 @@ from retinue.testing import ScriptedModel, calls, says
 WITHIN = 5
 ASKED = [
     ("/v1/responses", {"input": "hi"}),
+    ("/invocations", {"input": [{"role": "user", "content": "hi"}]}),
+    ("/invocations", {"messages": [{"role": "user", "content": "hi"}]}),
 ]
 
 

@@ -7,9 +7,10 @@ from starlette.types import ASGIApp
 from retinue.run.runtime import Runtime
 from retinue.serve.answers import Pace
 from retinue.serve.chat import ChatCompletions
+from retinue.serve.invocations import invocations
 from retinue.serve.operations import CHAT, Operation
 from retinue.serve.responses import responses
-from retinue.serve.responses_operations import RESPONSES, ROOT_RESPONSES
+from retinue.serve.responses_operations import INVOCATIONS, RESPONSES, ROOT_RESPONSES
 
 # The root too: Databricks' client takes an app's root for its base URL.
 PREFIXES = ("/v1", "/api/v1", "")
@@ -37,8 +38,10 @@ def endpoints(
     chat = ChatCompletions(runtime, pace=pace, max_body=max_body)
     plain = responses(runtime, pace=pace, max_body=max_body)
     agents = responses(runtime, "mlflow", pace=pace, max_body=max_body)
+    asked = invocations(runtime, pace=pace, max_body=max_body)
     return (
         Endpoint("/chat/completions", chat, CHAT),
         Endpoint("/responses", plain, RESPONSES, ("/v1", "/api/v1")),
         Endpoint("/responses", agents if proxied else plain, ROOT_RESPONSES, ("",)),
+        Endpoint("/invocations", asked, INVOCATIONS, ("",)),
     )

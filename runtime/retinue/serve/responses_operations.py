@@ -1,4 +1,4 @@
-"""What OpenAPI says of `/v1/responses`."""
+"""What OpenAPI says of `/v1/responses` and `/invocations`."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from retinue.serve.operations import (
     many,
     shape,
 )
+from retinue.serve.wire.invocations_request import InvocationRequest
 from retinue.serve.wire.responses_request import CreateResponseRequest
 
 _USAGE = shape(input_tokens=NUMBER, output_tokens=NUMBER, total_tokens=NUMBER)
@@ -64,4 +65,32 @@ ROOT_RESPONSES = replace(
     RESPONSES,
     id="create_response_at_root",
     summary="As /v1/responses; in a Databricks App with tool calls in MLflow's style",
+)
+INVOCATIONS = Operation(
+    id="invoke",
+    tag="databricks",
+    summary="Ask an agent as MLflow and Databricks do",
+    description="With `input` MLflow's ResponsesAgent: the other fields are those of "
+    "/v1/responses. With `messages` its ChatModel and ChatAgent: those of /v1/chat/completions. "
+    "An unknown `model` is the first agent. Streamed frames have data alone.",
+    request=InvocationRequest,
+    examples={
+        "responses": {"input": [_QUESTION], "context": {"conversation_id": "c-1"}},
+        "chat": {"messages": [_QUESTION]},
+    },
+    answer="AgentResponse",
+    answer_example=_ANSWER,
+    frames='data: {"type":"response.output_item.done", …}\n\ndata: [DONE]\n\n',
+    schemas={
+        "AgentResponse": shape(
+            id=TEXT,
+            model=TEXT,
+            usage=ANYTHING,
+            optional={
+                "output": many(ANYTHING),
+                "choices": many(ANYTHING),
+                "messages": many(ANYTHING),
+            },
+        )
+    },
 )

@@ -1,0 +1,65 @@
+"""The body of a request to `/invocations` → a response request or a chat request.
+
+Format: MLflow's `ResponsesAgentRequest` (`input`), and `ChatAgentRequest` or `ChatModel`'s
+(`messages`), mlflow 3.18.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from retinue.serve.wire import chat_request, responses_request
+from retinue.serve.wire.chat_messages import MAX_MESSAGES
+from retinue.serve.wire.chat_request import ChatRequest
+from retinue.serve.wire.mistakes import mistake
+from retinue.serve.wire.responses_request import ResponseRequest
+from retinue.serve.wire.strict import Strict
+
+_MAX_INPUTS = 256
+_LONGEST_VALUE = 512
+
+
+class Context(Strict):
+    """Whose conversation it is, as the caller says."""
+
+    conversation_id: Annotated[str, Field(max_length=512)] | None = None
+    user_id: Annotated[str, Field(max_length=512)] | None = None
+
+
+class InvocationRequest(Strict):
+    """What MLflow's requests have beside OpenAI's fields, and how the two are told apart."""
+
+    messages: Annotated[list[Any], Field(max_length=MAX_MESSAGES, fail_fast=True)] | None = None
+    custom_inputs: Annotated[dict[str, Any], Field(max_length=_MAX_INPUTS)] | None = None
+    context: Context | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The request that it is, and what it says of itself: its `metadata`, over its inputs."""
+
+    request: ResponseRequest | ChatRequest
+    metadata: Mapping[str, str]
+
+
+def decode(body: bytes) -> Invocation:
+    """Read a request body. Raises RequestError, naming the parameter that is wrong."""
+    try:
+        request = InvocationRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise mistake(error) from None
+    chat = request.messages is not None
+    # Someone who stops Databricks' chat amid a tool call goes on without its answer.
+    decoded = chat_request.decode(body) if chat else responses_request.decode(body, strict=False)
+    return Invocation(decoded, {**_told(request), **decoded.metadata})
+
+
+def _told(request: InvocationRequest) -> dict[str, str]:
+    """Short texts of the inputs, for prompts that ask for them; the conversation is the session."""
+    inputs = request.custom_inputs or {}
+    told = {k: v for k, v in inputs.items() if isinstance(v, str) and len(v) <= _LONGEST_VALUE}
+    if request.context and request.context.conversation_id:
+        told["session_id"] = request.context.conversation_id
+    return told
