@@ -32,16 +32,22 @@ class Upstream:
                 if line.startswith(b"content-length")
             )
             body = await reader.readexactly(length)
-            self.requests.append((head.decode(), json.loads(body)))
+            request = head.decode(), json.loads(body)
+            self.requests.append(request)
             # Clients take an answer and an end that come before they have finished as a reset.
             await asyncio.sleep(0.01)
-            await self.play(reader, writer)
+            await self.respond(request, reader, writer)
             if not writer.is_closing():
                 await writer.drain()
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
+
+    async def respond(
+        self, _: tuple[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await self.play(reader, writer)
 
     async def until_left(self, reader: asyncio.StreamReader) -> None:
         while await reader.read(100):

@@ -39,7 +39,9 @@ ADD = Tool("add", "Add.", {"type": "object", "properties": {"a": {"type": "integ
 
 def model_at(url: str, **changes: Any) -> Model:
     key = Template((Ref("env", "THE_KEY"),))
-    fields = {"api_base": url, "api_key": key, "retries": 0, **changes}
+    fields = {
+        "api_base": url, "api_key": key, "retries": 0, "adapter": "litellm", **changes
+    }  # fmt: skip
     # Importing litellm is part of the first call.
     seconds = Timeouts(total=fields.pop("timeout", 30.0))
     there = route(fields.pop("model", "openai/m"), timeout=seconds, **fields)
@@ -427,6 +429,6 @@ async def test_adapters_are_picked_by_provider() -> None:
             return
 
     models = {**MODELS, "other": Other}
-    for model, adapter in (("other/x", Other), ("openai/x", LiteLLMModel), ("x", LiteLLMModel)):
+    for model, adapter in (("other/x", Other), ("cohere/x", LiteLLMModel), ("x", LiteLLMModel)):
         opened = Deployments(route(model), models, environment({}))
         assert isinstance(opened.places[0].model, adapter)

@@ -3,12 +3,23 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from retinue.agent import Route
+from retinue.agent import Deployment, Route
+from retinue.run.models.direct import DirectModel, is_plain
 from retinue.run.models.litellm import LiteLLMModel
 from retinue.run.models.routed import RoutedModel
 from retinue.run.ports import Lookup, Model, ModelFactory
 
-MODELS: Mapping[str, ModelFactory] = MappingProxyType({"": LiteLLMModel})
+
+def open_deployment(deployment: Deployment, lookup: Lookup) -> Model:
+    """The deployment through the adapter it names, or else through the cheapest that is safe."""
+    adapter = deployment.adapter
+    if adapter == "auto":
+        adapter = "direct" if is_plain(deployment, lookup) else "litellm"
+    kind = DirectModel if adapter == "direct" else LiteLLMModel
+    return kind(deployment, lookup)
+
+
+MODELS: Mapping[str, ModelFactory] = MappingProxyType({"": open_deployment})
 """The adapter for each provider, the part of an id before its slash; `""` for the others."""
 
 

@@ -5,7 +5,7 @@ import importlib
 import logging
 import os
 import re
-from collections.abc import AsyncGenerator, Awaitable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,8 +15,8 @@ from retinue.errors import MissingReferenceError, ModelError
 from retinue.run.events import ModelEvent
 from retinue.run.models.answer import Answer
 from retinue.run.models.faults import model_error
+from retinue.run.models.left_out import ASIDES, LeftOut
 from retinue.run.models.litellm_request import Dialect, arguments
-from retinue.run.models.thoughts import Thoughts
 from retinue.run.models.wire import Wire
 from retinue.run.ports import Lookup, ModelRequest
 from retinue.run.references import resolved
@@ -32,11 +32,6 @@ _ABANDONED = 3600.0
 # The providers that take an HTTP client of ours; the others bring OpenAI's.
 _TAKE_CLIENT = frozenset(
     {"anthropic", "bedrock", "databricks", "gemini", "ollama", "ollama_chat", "vertex_ai"}
-)
-# A caller's settings that say nothing about the answer, and that some providers don't know.
-_ASIDES = frozenset(
-    {"prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store"}
-    | {"user", "verbosity"}
 )
 
 # Arguments that LiteLLM's refusals speak of without meaning the request's.
@@ -90,7 +85,7 @@ class LiteLLMModel:
         self._client: Any = None
         self._dialect = Dialect.of(deployment.model, {})
         self._workspace: Workspace | None = None
-        self._left_out: set[str] = set()
+        self._left_out = LeftOut(deployment.model)
 
     async def warm(self) -> None:
         """Import litellm in a thread, so that the first call needn't wait for it. Idempotent."""
@@ -113,15 +108,11 @@ class LiteLLMModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """As `retinue.run.ports.Model.stream`."""
-        answer, thoughts = Answer(), Thoughts()
+        answer = Answer()
         async with aclosing(self._chunks(request)) as chunks:
             async for chunk in chunks:
-                for choice in chunk.choices or ():
-                    thoughts.take(getattr(choice.delta, "thinking_blocks", None) or ())
                 for event in answer.take(chunk):
                     yield event
-        for thought in thoughts.end():
-            yield thought
         for event in answer.end():
             yield event
 
@@ -158,17 +149,7 @@ class LiteLLMModel:
                 return await self._litellm.acompletion(**arguments)
             except self._litellm.UnsupportedParamsError as refusal:
                 refused = _named(str(refusal), arguments)
-                ours = refused & request.optional | refused & _ASIDES
-                if not ours or ours != refused:
-                    raise self._not_taken(refused - ours) from None
-            # Calls at the same time may meet the same refusal.
-            if names := ", ".join(sorted(ours - self._left_out)):
-                log.warning("'%s' doesn't take %s: asked without", self._deployment.model, names)
-            self._left_out |= ours
-
-    def _not_taken(self, names: Collection[str]) -> ModelError:
-        named = " and ".join(f"'{name}'" for name in sorted(names)) or "a setting of this request"
-        return ModelError("not_supported", f"'{self._deployment.model}' doesn't take {named}")
+            self._left_out.note(refused, request.optional)
 
     async def _told(self, step: Awaitable[T], wire: Wire, started: bool = False) -> T:
         """The step's result. Raises ModelError for whatever else happens."""
@@ -198,7 +179,7 @@ class LiteLLMModel:
 
     async def _arguments(self, request: ModelRequest) -> dict[str, Any]:
         made = arguments(request, self._dialect)
-        for name in self._left_out & (request.optional | _ASIDES):
+        for name in self._left_out.names & (request.optional | ASIDES):
             made.pop(name, None)
         made |= await self._place(request.user_token)
         made |= {
