@@ -67,9 +67,10 @@ generate: $(DEV_READY) ## rewrite generated files
 	  && mv .venv/schema schema/$${pair#*:}.schema.json || exit 1; done
 	$(BIN)/python docs/generate.py
 
-bench: $(DEV_READY) ## measure the compiler's growth, and the server against a bare one
+bench: $(DEV_READY) ## measure the compiler's growth, and the server and its models against bare ones
 	$(BIN)/python benchmarks/compile.py
 	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/models.py
 
 requirements: $(UV) ## bring the pinned requirements files up to date with pyproject.toml
 	@for set in "uv --group uv" "run --extra offline --group build pyproject.toml" \

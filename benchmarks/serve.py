@@ -154,9 +154,8 @@ APPS = {
 }
 
 
-def child(name: str, pipe: Connection) -> None:
+def child(pipe: Connection, make: Callable, argument: object) -> None:
     """Serve until the pipe closes; every word on it is answered with the CPU seconds used."""
-    make, argument = APPS[name]
     listener = listen("127.0.0.1", 0)
     config = server_config(make(argument), log_level="info")
     # What is written is part of the cost; where it goes isn't.
@@ -172,16 +171,16 @@ def child(name: str, pipe: Connection) -> None:
 
 
 class Child:
-    """A server in a process of its own."""
+    """A server in a process of its own, around the app that `make(argument)` returns there."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, make: Callable, argument: object = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=child, args=(name, theirs), daemon=True)
+        self._process = context.Process(target=child, args=(theirs, make, argument), daemon=True)
         self._process.start()
         if not self._pipe.poll(30):
             self._process.kill()
-            raise SystemExit(f"the server '{name}' did not start")
+            raise SystemExit("a server did not start")
         self.port = int(self._pipe.recv().rpartition(":")[2])
 
     def cpu(self) -> float:
@@ -192,22 +191,19 @@ class Child:
         self._pipe.send("")
         self._process.join(10)
 
-    def cost(self, requests: int, *, stream: bool) -> float:
+    def cost(self, requests: int, body: bytes) -> float:
         """CPU microseconds per request."""
         before = self.cpu()
-        asyncio.run(load(self.port, requests, stream=stream))
+        asyncio.run(load(self.port, requests, body))
         return (self.cpu() - before) / requests * 1e6
 
 
-async def load(port: int, requests: int, *, stream: bool) -> None:
-    await asyncio.gather(
-        *(caller(port, requests // CONNECTIONS, stream=stream) for _ in range(CONNECTIONS))
-    )
+async def load(port: int, requests: int, body: bytes) -> None:
+    await asyncio.gather(*(caller(port, requests // CONNECTIONS, body) for _ in range(CONNECTIONS)))
 
 
-async def caller(port: int, requests: int, *, stream: bool) -> None:
+async def caller(port: int, requests: int, body: bytes) -> None:
     """One kept-open connection that asks again and again."""
-    body = question(stream=stream)
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\n\r\n"
@@ -217,25 +213,25 @@ async def caller(port: int, requests: int, *, stream: bool) -> None:
         writer.write(head.encode() + body)
         answer = await reader.readuntil(b"\r\n\r\n")
         assert b" 200 " in answer.split(b"\r\n", 1)[0], answer
-        if stream:
-            await reader.readuntil(b"\r\n0\r\n\r\n")
-        else:
+        if b"content-length: " in answer.lower():
             length = answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
             await reader.readexactly(int(length))
+        else:
+            await reader.readuntil(b"\r\n0\r\n\r\n")
     writer.close()
 
 
 def main() -> None:
-    children = {name: Child(name) for name in APPS}
+    children = {name: Child(*app) for name, app in APPS.items()}
     for served in children.values():
-        served.cost(CONNECTIONS * 4, stream=False)
-        served.cost(CONNECTIONS, stream=True)
+        served.cost(CONNECTIONS * 4, question(stream=False))
+        served.cost(CONNECTIONS, question(stream=True))
     whole = {name: [] for name in APPS}
     chunk = {name: [] for name in APPS}
     for _ in range(ROUNDS):
         for name, served in children.items():
-            whole[name].append(served.cost(REQUESTS, stream=False))
-            chunk[name].append(served.cost(STREAMS, stream=True) / CHUNKS)
+            whole[name].append(served.cost(REQUESTS, question(stream=False)))
+            chunk[name].append(served.cost(STREAMS, question(stream=True)) / CHUNKS)
     for served in children.values():
         served.close()
     print(f"{'CPU, medians of ' + str(ROUNDS):<20} {'short answer':>22} {'streamed chunk':>22}")
