@@ -425,16 +425,22 @@ class Agent:
     digest: str = ""
 
     def with_model(
-        self, model: str | None, settings: Mapping[str, JsonValue] = _NOTHING
+        self, model: "str | Route | None", settings: Mapping[str, JsonValue] = _NOTHING
     ) -> "Agent":
         """The same agent with another model (None keeps it) and `settings` over its own.
 
-        Another model drops the route's deployments and fallbacks: they belong to the old one.
+        An id drops the route's deployments and fallbacks: they belong to the old model.
         """
         old = self.model
-        route = old
-        if model:
-            chosen = Deployment(model=model)
-            route = Route(deployments=(chosen,), timeout=old.timeout, bounds=old.bounds)
-        merged = {**self.model.settings, **settings}
+        route = model if isinstance(model, Route) else old
+        if isinstance(model, str):
+            route = Route(
+                deployments=(Deployment(model=model),),
+                name=model,
+                settings=old.settings,
+                bounds=old.bounds,
+                timeout=old.timeout,
+                prompt_caching=old.prompt_caching,
+            )
+        merged = {**route.settings, **settings}
         return replace(self, model=replace(route, settings=merged))

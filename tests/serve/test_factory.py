@@ -57,6 +57,14 @@ def test_the_model_and_its_settings_can_be_replaced(project):
     assert agents_of(create_app(project))["sales"].model.model == "openai/gpt-x"
 
 
+def test_the_model_may_be_one_of_retinue_yaml(project):
+    text = "models:\n  spare: {name: groq/m, fallbacks: [openai/y], settings: {seed: 7}}\n"
+    (project / "retinue.yaml").write_text(text)
+    route = agents_of(create_app(project, model="spare"))["sales"].model
+    assert (route.name, route.model, route.settings["seed"]) == ("spare", "groq/m", 7)
+    assert [fallback.model for fallback in route.fallbacks] == ["openai/y"]
+
+
 async def test_offline_answers_without_an_account(project):
     app = create_app(project, offline=True)
     transport = httpx.ASGITransport(app)

@@ -43,8 +43,11 @@ def command(
 ) -> None:
     """Ask an agent one question. The answer goes to stdout, its steps to stderr."""
     opened = open_project(ctx, project)
-    (compiled,) = checked(compile_project(opened, [agent], variables, target))
-    chosen = compiled.with_model(model, model_settings(temperature, max_tokens))
+    compilation = compile_project(opened, [agent], variables, target)
+    (compiled,) = checked(compilation)
+    chosen = compiled.with_model(
+        model and compilation.routes.get(model, model), model_settings(temperature, max_tokens)
+    )
     if not question.strip():
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")
     given = named_values(metadata, "--metadata")

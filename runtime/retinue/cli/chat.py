@@ -49,8 +49,11 @@ def command(
 ) -> None:
     """Talk with an agent; it remembers the conversation until you leave."""
     opened = open_project(ctx, project)
-    (compiled,) = checked(compile_project(opened, [agent], variables, target))
-    chosen = compiled.with_model(model, model_settings(temperature, max_tokens))
+    compilation = compile_project(opened, [agent], variables, target)
+    (compiled,) = checked(compilation)
+    chosen = compiled.with_model(
+        model and compilation.routes.get(model, model), model_settings(temperature, max_tokens)
+    )
 
     # Off the start-up path: these bring in the runtime, rich and jsonschema.
     from retinue.cli import live  # noqa: PLC0415

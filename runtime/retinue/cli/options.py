@@ -53,7 +53,12 @@ TargetOption = Annotated[
     str | None, typer.Option("--target", metavar="NAME", help="A target of databricks.yml.")
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="ID", help="A LiteLLM id in place of the agent's.")
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="ID",
+        help="A model of retinue.yaml, or a LiteLLM id, in place of the agent's.",
+    ),
 ]
 TemperatureOption = Annotated[
     float | None, typer.Option("-t", "--temperature", min=0, max=2, help="Sampling temperature.")

@@ -63,7 +63,8 @@ def command(
 ) -> None:
     """Serve agents at OpenAI-compatible endpoints; the first one named is the default."""
     opened = open_project(ctx, project)
-    compiled = checked(compile_project(opened, agents, variables, target))
+    compilation = compile_project(opened, agents, variables, target)
+    compiled = checked(compilation)
 
     # Off the start-up path: these bring in the runtime and fastapi.
     from retinue.cli.live import OFFLINE_BANNER, example, offline_gaps  # noqa: PLC0415
@@ -94,8 +95,9 @@ def command(
     if "databricks" in access.modes.values() and not access.proxied:
         notes.append(_NO_PROXY)
     asked = example(compiled, offline=offline)
+    route = model and compilation.routes.get(model, model)
     serve(
-        app_of(compiled, capacity=capacity, **options)
+        app_of(compiled, capacity=capacity, **{**options, "model": route})
         if workers == 1
         else hand_over(
             project=str(opened.root),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from retinue.agent import Agent, JsonValue
+from retinue.agent import Agent, JsonValue, Route
 from retinue.compile import CompileContext, compile_agents
 from retinue.errors import ProjectError
 from retinue.offline.runtime import runtime_for
@@ -34,9 +34,9 @@ def create_app(
     """The app that serves the named agents of a project, or all of them; the first is the default.
 
     `offline` replaces every model and every Databricks server by its twin. `variables` and
-    `target` are those of the bundle. `model` is a LiteLLM id in place of the agents' own, and
-    `settings` are OpenAI request parameters over theirs. `created` is what `/v1/models` says, in
-    Unix seconds. Raises CompileError, ProjectError and AccessError.
+    `target` are those of the bundle. `model` is one of retinue.yaml's, or a LiteLLM id, in place of
+    the agents' own, and `settings` are OpenAI request parameters over theirs. `created` is what
+    `/v1/models` says, in Unix seconds. Raises CompileError, ProjectError and AccessError.
 
     Whoever serves the app at an address that other machines reach sees to it that `auth` fits:
     the app doesn't know the address.
@@ -44,13 +44,14 @@ def create_app(
     names = [agents] if isinstance(agents, str) else list(agents or ())
     place = project if isinstance(project, Project) else Project.at(project)
     context = CompileContext(env=os.environ, variables=dict(variables or {}), target=target)
-    compiled = compile_agents(place, names or None, context).checked()
+    compilation = compile_agents(place, names or None, context)
+    compiled = compilation.checked()
     if not compiled:
         raise ProjectError("there are no agents: write agents/NAME.yaml")
     return app_of(
         compiled,
         offline=offline,
-        model=model,
+        model=model and compilation.routes.get(model, model),
         settings=settings or {},
         created=created,
         capacity=capacity,
@@ -61,7 +62,7 @@ def app_of(
     agents: Iterable[Agent],
     *,
     offline: bool,
-    model: str | None,
+    model: str | Route | None,
     settings: Mapping[str, JsonValue],
     created: int | None,
     capacity: Capacity | None,
