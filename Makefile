@@ -84,6 +84,11 @@ requirements: $(UV) ## bring the pinned requirements files up to date with pypro
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
 	    $$pins -o $${pins%.in}.txt || exit 1; \
 	done
+	@# What a Databricks App installs: the same versions, for its Python and platform alone.
+	@UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --no-annotate \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_31 --generate-hashes \
+	  --no-emit-index-url --exclude-newer "7 days" -c requirements/run.txt pyproject.toml \
+	  -o runtime/retinue/bundle/requirements.txt
 
 clean: ## remove what make made
 	rm -rf .venv .clients .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -16,6 +16,7 @@ RetinueError
 ├── AccessError           callers can't be told apart (retinue.serve.keys)
 ├── CapacityError         a limit for the server can't be read (retinue.serve.overload)
 ├── LinkError             a tool server is lost (retinue.run.mcp, becomes a ToolError there)
+├── BundleError           an agent compiles and can't be deployed (retinue.bundle.plan)
 └── ServeError            the server can't listen or start (retinue.serve.server)
 """
 
