@@ -1,6 +1,6 @@
-"""An upstream's faults through the whole server: a right answer, or one clean error, in time.
+"""An upstream's faults through the server and either adapter: a right answer, or one clean error.
 
-All of them are asked at once, streamed and not; each test then looks at one outcome.
+In time, too. All of them are asked at once, streamed and not; each test then looks at one outcome.
 """
 
 import asyncio
@@ -166,7 +166,6 @@ async def everything(adapter: str) -> dict[tuple[str, bool], Outcome]:
     names = list(ALL)
     plain = names.index("plain")
     gate = asyncio.Semaphore(AT_ONCE)
-    watching = asyncio.create_task(peak.watch())
     async with faulty() as fake:
         runtime = Runtime(agents(fake.url, adapter), lookup=environment({}))
         with running(runtime) as server:
@@ -181,6 +180,7 @@ async def everything(adapter: str) -> dict[tuple[str, bool], Outcome]:
             async with client:
                 pairs = [(name, stream) for name in names for stream in (False, True)]
                 await ask(client, plain, stream=False)
+                watching = asyncio.create_task(peak.watch())
                 found = await asyncio.gather(*(one(name, stream=stream) for name, stream in pairs))
                 for _ in range(200):
                     if not +fake.playing:
@@ -193,7 +193,7 @@ async def everything(adapter: str) -> dict[tuple[str, bool], Outcome]:
         return outcomes
 
 
-@pytest.fixture(scope="module", params=["direct"])
+@pytest.fixture(scope="module", params=["direct", "litellm"])
 def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, bool], Outcome]]:
     yield asyncio.run(everything(request.param))
 

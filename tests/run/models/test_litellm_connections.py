@@ -79,18 +79,18 @@ async def test_a_line_without_end_is_stopped(name: str) -> None:
             await writer.drain()
 
     async with asked(provider, play) as (model, _):
-        with pytest.raises(ModelError, match="grew over") as caught:
+        with pytest.raises(ModelError, match=r"grew over|more than") as caught:
             await all_of(model)
     assert caught.value.kind == "unavailable"
     assert sent < LONGEST_BODY + 20_000_000
 
 
-@pytest.mark.parametrize("name", ["anthropic", "bedrock", "databricks"])
+@pytest.mark.parametrize("name", PROVIDERS)
 async def test_a_redirect_is_not_followed(name: str) -> None:
     async with upstream(writes(b"")) as elsewhere:
         play = refuses_with(307, b"{}", location=f"{elsewhere.url}/stolen")
         async with asked(PROVIDERS[name], play) as (model, _):
-            with pytest.raises(ModelError):
+            with pytest.raises(ModelError, match="redirect"):
                 await all_of(model)
         assert elsewhere.requests == []
 

@@ -93,8 +93,7 @@ async def test_text_reasoning_and_usage() -> None:
     )
     assert await events(play) == [
         ReasoningDelta("hm"),
-        TextDelta("Hel"),
-        TextDelta("lo"),
+        TextDelta("Hello"),
         ModelFinished("stop", Usage(5, 4, 3, 2)),
     ]
 
@@ -171,7 +170,8 @@ async def test_finish_reasons(reason: str) -> None:
 
 async def test_repeating_itself_is_legal() -> None:
     found = await events(plays(*[chunk({"content": "ha! "})] * 300, chunk({}, "stop")))
-    assert found == [TextDelta("ha! ")] * 300 + [ModelFinished("stop")]
+    assert "".join(e.text for e in found if isinstance(e, TextDelta)) == "ha! " * 300
+    assert found[-1] == ModelFinished("stop")
 
 
 SOME = chunk({"content": "Hel"})

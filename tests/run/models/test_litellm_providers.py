@@ -153,7 +153,8 @@ async def test_trouble_midway_is_an_error(name: str) -> None:
     async with asked(provider, play) as (model, _):
         with pytest.raises(ModelError) as caught:
             await all_of(model)
-    assert caught.value.kind in ("truncated", "rate_limit")
+    # Text that came in with the trouble isn't shown, so that the call may be made again.
+    assert caught.value.kind in ("truncated", "rate_limit", "unavailable")
     assert KEY not in str(caught.value)
 
 

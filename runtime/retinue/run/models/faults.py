@@ -115,6 +115,7 @@ def model_error(
     if isinstance(cause, Exception) and not started:
         error = cause
     headers = getattr(error, "litellm_response_headers", None) or {}
+    status = getattr(error, "status_code", None)
     kind = _kind(error)
     if missing and not headers and kind in ("auth", "unavailable"):
         return ModelError(
@@ -123,7 +124,6 @@ def model_error(
         )
     if started and kind in ("unavailable", "timeout", "bad_request"):
         kind = "truncated"
-    status = getattr(error, "status_code", None)
     # A status without headers is litellm's invention.
     shown = f" (status {status})" if status and headers and kind != "truncated" else ""
     words = f"the model '{model}' {_WORDS[kind]}{shown}"

@@ -14,10 +14,12 @@ from retinue.agent import Deployment, Ref
 from retinue.errors import MissingReferenceError, ModelError
 from retinue.run.events import ModelEvent
 from retinue.run.models.answer import Answer
-from retinue.run.models.faults import model_error
+from retinue.run.models.direct.answered import Source, answered
+from retinue.run.models.direct.providers import PROVIDERS
+from retinue.run.models.faults import model_error, refusal
 from retinue.run.models.left_out import ASIDES, LeftOut
 from retinue.run.models.litellm_request import Dialect, arguments
-from retinue.run.models.wire import Wire
+from retinue.run.models.wire import Body, Wire
 from retinue.run.ports import Lookup, ModelRequest
 from retinue.run.references import resolved
 from retinue.run.workspace import Workspace
@@ -61,6 +63,9 @@ def import_litellm() -> Any:
     # then use the key that the route has.
     databricks = importlib.import_module("litellm.llms.databricks.common_utils")
     databricks.DatabricksBase._get_oauth_m2m_token = _no_token  # noqa: SLF001
+    # OpenAI's library would follow redirects, and show nobody what comes in.
+    client = importlib.import_module("retinue.run.models.litellm_client")
+    litellm.aclient_session = client.open_session()
     # Its log quotes what providers answer.
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -108,37 +113,54 @@ class LiteLLMModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """As `retinue.run.ports.Model.stream`."""
+        await self.warm()
+        wire = Wire()
+        try:
+            upstream = await self._told(self._asked(request, wire), wire)
+            async with aclosing(self._events(request, upstream, wire)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await wire.hang_up()
+
+    def _events(
+        self, request: ModelRequest, upstream: Any, wire: Wire
+    ) -> AsyncGenerator[ModelEvent, None]:
+        """An answer on OpenAI's wire is read here: LiteLLM passes over what it can't read in it."""
+        if self._dialect.provider not in PROVIDERS or not wire.has_chat_completion:
+            return self._translated(upstream, wire)
+
+        async def ask(_: ModelRequest) -> Source:
+            return Body(wire.response, lambda step, started: self._told(step, wire, started))
+
+        return answered(ask, request, self._deployment.model)
+
+    async def _translated(self, upstream: Any, wire: Wire) -> AsyncGenerator[ModelEvent, None]:
         answer = Answer()
-        async with aclosing(self._chunks(request)) as chunks:
+        async with aclosing(self._chunks(upstream, wire)) as chunks:
             async for chunk in chunks:
                 for event in answer.take(chunk):
                     yield event
         for event in answer.end():
             yield event
 
-    async def _chunks(self, request: ModelRequest) -> AsyncGenerator[Any, None]:
-        await self.warm()
-        wire = Wire()
+    async def _chunks(self, upstream: Any, wire: Wire) -> AsyncGenerator[Any, None]:
         started = False
         try:
-            upstream = await self._told(self._asked(request, wire), wire)
-            try:
-                while (chunk := await self._told(anext(upstream, None), wire, started)) is not None:
-                    if wire.overran:
-                        _end_by_length(chunk)
-                    yield chunk
-                    started = True
-                # It makes up a finish reason for a stream that has none: one that was cut off.
-                finished = upstream.received_finish_reason or upstream.intermittent_finish_reason
-                model = self._deployment.model
-                if not finished or wire.was_cut:
-                    raise ModelError("truncated", f"the answer of '{model}' was cut off")
-                if wire.is_malformed:
-                    raise ModelError("truncated", f"'{model}' wrote what its provider can't read")
-            finally:
-                await upstream.aclose()
+            while (chunk := await self._told(anext(upstream, None), wire, started)) is not None:
+                if wire.overran:
+                    _end_by_length(chunk)
+                yield chunk
+                started = True
+            # It makes up a finish reason for a stream that has none: one that was cut off.
+            finished = upstream.received_finish_reason or upstream.intermittent_finish_reason
+            model = self._deployment.model
+            if not finished or wire.was_cut:
+                raise ModelError("truncated", f"the answer of '{model}' was cut off")
+            if wire.is_malformed:
+                raise ModelError("truncated", f"'{model}' wrote what its provider can't read")
         finally:
-            await wire.hang_up()
+            await upstream.aclose()
 
     async def _asked(self, request: ModelRequest, wire: Wire) -> Any:
         """LiteLLM's stream, with its request sent. Refused settings of the route are left out."""
@@ -163,6 +185,8 @@ class LiteLLMModel:
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' clients do
             if wire.fault is not None:
                 raise wire.fault from None
+            if wire.redirected:
+                raise refusal(wire.response.status_code, {}, None, model) from None
             # Not chained: the provider's text, which may quote a key, ends here.
             status = getattr(error, "status_code", None)
             log.debug("'%s' failed: %s, status %s", model, type(error).__name__, status)

@@ -3,6 +3,7 @@
 Imported when litellm is: its HTTP library takes its time too.
 """
 
+import asyncio
 import importlib
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -10,6 +11,12 @@ from typing import Any
 import httpx
 
 from retinue.run.models.wire import Wire, current_wire
+
+# Seconds, and bytes: how much of a refusal is read for its code. Its status is known already.
+_REFUSAL_WAIT = 0.5
+_REFUSAL_BYTES = 64_000
+# Packed bytes could be neither watched nor kept from growing without bound.
+_PLAIN = {"Accept-Encoding": "identity"}
 
 
 class _Watched(httpx.AsyncByteStream):
@@ -26,15 +33,64 @@ class _Watched(httpx.AsyncByteStream):
         await self._stream.aclose()
 
 
+class _Refusal(httpx.AsyncByteStream):
+    """The beginning of an answer that is no success: LiteLLM would wait for all of it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        left = _REFUSAL_BYTES
+        pieces = aiter(self._stream)
+        end = asyncio.get_running_loop().time() + _REFUSAL_WAIT
+        while left > 0:
+            try:
+                async with asyncio.timeout_at(end):
+                    piece = await anext(pieces, b"")
+            except TimeoutError:
+                return
+            if not piece:
+                return
+            yield piece[:left]
+            left -= len(piece)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 async def _watched(response: httpx.Response) -> None:
     wire = current_wire()
     if wire is not None:
         wire.took(response)
-        response.stream = _Watched(response.stream, wire)
+        if response.is_success:
+            response.stream = _Watched(response.stream, wire)
+        else:
+            # Half of something packed can't be read, and for some a length that isn't kept is
+            # an error.
+            response.stream = _Refusal(response.stream)
+            response.headers.pop("content-encoding", None)
 
 
 def open_client() -> Any:
     """A client for those of LiteLLM's providers that take its own `AsyncHTTPHandler`."""
-    handlers = importlib.import_module("litellm.llms.custom_httpx.http_handler")
     # A redirect would carry the prompt, and on the same host the key, to where no route points.
-    return handlers.AsyncHTTPHandler(event_hooks={"response": [_watched]}, follow_redirects=False)
+    client = _handlers().AsyncHTTPHandler(
+        event_hooks={"response": [_watched]}, follow_redirects=False
+    )
+    client.client.headers.update(_PLAIN)
+    return client
+
+
+def open_session() -> httpx.AsyncClient:
+    """A client for those that LiteLLM asks with OpenAI's library; good in every event loop."""
+    transport = _handlers().AsyncHTTPHandler.create_async_transport()
+    return httpx.AsyncClient(
+        transport=transport,
+        event_hooks={"response": [_watched]},
+        follow_redirects=False,
+        headers=_PLAIN,
+    )
+
+
+def _handlers() -> Any:
+    return importlib.import_module("litellm.llms.custom_httpx.http_handler")

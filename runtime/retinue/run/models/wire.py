@@ -1,6 +1,7 @@
 """The bytes of an answer that a library reads → how it ended, a bound on it, and its hanging up."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
@@ -11,6 +12,8 @@ from retinue.errors import ModelError
 LONGEST_BODY = 64_000_000
 
 _EDGE = 512
+# Seconds for the end of an answer that is complete, so that its connection can be used again.
+_END_WAIT = 0.05
 
 # Framings that LiteLLM takes for finished too early, by what they begin with and what is in their
 # last event: Anthropic's own end comes after the finish reason, and for Gemini's every event
@@ -49,6 +52,19 @@ class Wire:
         _wire.set(self)
 
     @property
+    def has_chat_completion(self) -> bool:
+        """Whether what is watched answers a request to OpenAI's endpoint for them."""
+        if self._response is None:
+            return False
+        path: str = self._response.request.url.path
+        return path.endswith("/chat/completions")
+
+    @property
+    def redirected(self) -> bool:
+        """Whether the answer only points elsewhere."""
+        return self._response is not None and 300 <= self._response.status_code < 400
+
+    @property
     def was_cut(self) -> bool:
         """Whether the event that ends this framing, where it is a known one, isn't there whole."""
         if not self._head.lstrip().startswith((b"event:", b"data:")):
@@ -69,6 +85,11 @@ class Wire:
     def took(self, response: Any) -> None:
         self._response = response
 
+    @property
+    def response(self) -> Any:
+        """The answer that is watched, an `httpx.Response`; None where LiteLLM used no such."""
+        return self._response
+
     def saw(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > LONGEST_BODY:
@@ -87,6 +108,46 @@ class Wire:
         if self._response is not None:
             with suppress(Exception):
                 await asyncio.shield(self._response.aclose())
+
+
+class Body:
+    """The bytes of an `httpx.Response`, read here: a `Source` of `answered`.
+
+    `tell` awaits a step, and raises ModelError for whatever goes wrong in it.
+    """
+
+    def __init__(
+        self, response: Any, tell: Callable[[Awaitable[bytes], bool], Awaitable[bytes]]
+    ) -> None:
+        self.started = False
+        self._response = response
+        self._pieces: AsyncGenerator[bytes, None] = response.aiter_raw()
+        self._tell = tell
+
+    @property
+    def encoding(self) -> str:
+        """The answer's content encoding."""
+        found: str = self._response.headers.get("content-encoding", "")
+        return found
+
+    async def read(self, until: float | None = None) -> bytes:
+        """As `Source.read`."""
+        if until is None:
+            return await self._tell(anext(self._pieces, b""), self.started)
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._tell(anext(self._pieces, b""), self.started)
+        except (ModelError, TimeoutError):
+            return b""
+
+    async def drain(self) -> None:
+        """As `Source.drain`."""
+        await self.read(asyncio.get_running_loop().time() + _END_WAIT)
+
+    async def aclose(self) -> None:
+        """As `Source.aclose`; the connection is the watching `Wire`'s to hang up."""
+        with suppress(Exception):
+            await self._pieces.aclose()
 
 
 def current_wire() -> Wire | None:

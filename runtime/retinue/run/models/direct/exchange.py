@@ -59,7 +59,7 @@ class Exchange:
         if not self._content.at_eof():
             await self.read(asyncio.get_running_loop().time() + _END_WAIT)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """End it, at the provider too if there is more to come."""
         self._response.close()
 
