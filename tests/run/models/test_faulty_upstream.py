@@ -111,9 +111,9 @@ def agents(url: str, adapter: str) -> list[Any]:
     ]  # fmt: skip
 
 
-async def ask(client: httpx.AsyncClient, index: int, *, stream: bool) -> Outcome:
+async def ask(client: httpx.AsyncClient, name: str, *, stream: bool) -> Outcome:
     start = time.monotonic()
-    body = {"model": f"a{index}", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    body = {"model": name, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
     answer = await client.post("/v1/chat/completions", json=body)
     seconds = time.monotonic() - start
     if stream and answer.status_code == 200:
@@ -164,7 +164,7 @@ peak = Peak()
 
 async def everything(adapter: str) -> dict[tuple[str, bool], Outcome]:
     names = list(ALL)
-    plain = names.index("plain")
+    plain = f"a{names.index('plain')}"
     gate = asyncio.Semaphore(AT_ONCE)
     async with faulty() as fake:
         runtime = Runtime(agents(fake.url, adapter), lookup=environment({}))
@@ -173,7 +173,7 @@ async def everything(adapter: str) -> dict[tuple[str, bool], Outcome]:
 
             async def one(name: str, *, stream: bool) -> Outcome:
                 async with gate:
-                    outcome = await ask(client, names.index(name), stream=stream)
+                    outcome = await ask(client, f"a{names.index(name)}", stream=stream)
                     outcome.after = (await ask(client, plain, stream=stream)).status
                     return outcome
 

@@ -92,10 +92,13 @@ class Answer:
         choice = _first(chunk.get("choices"))
         if choice is None:
             return
-        delta = choice.get("delta")
-        is_whole = delta is None and choice.get("message") is not None
+        delta, whole = choice.get("delta"), choice.get("message")
+        # Beside pieces it only repeats them.
+        is_whole = not delta and whole is not None and not self._size
         if is_whole:
-            delta = choice["message"]
+            delta = whole
+        elif delta is None and choice.get("text"):
+            raise ModelError("unavailable", "the model's address answers older completions alone")
         if delta is not None:
             yield from self._take_delta(mapping(delta), is_whole=is_whole)
         if reason := text(choice.get("finish_reason")):

@@ -16,7 +16,7 @@ from retinue.run.events import ModelEvent
 from retinue.run.models.answer import Answer
 from retinue.run.models.direct.answered import Source, answered
 from retinue.run.models.direct.providers import PROVIDERS
-from retinue.run.models.faults import model_error, refusal
+from retinue.run.models.faults import model_error
 from retinue.run.models.left_out import ASIDES, LeftOut
 from retinue.run.models.litellm_request import Dialect, arguments
 from retinue.run.models.wire import Body, Wire
@@ -185,14 +185,16 @@ class LiteLLMModel:
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' clients do
             if wire.fault is not None:
                 raise wire.fault from None
-            if wire.redirected:
-                raise refusal(wire.response.status_code, {}, None, model) from None
             # Not chained: the provider's text, which may quote a key, ends here.
             status = getattr(error, "status_code", None)
             log.debug("'%s' failed: %s, status %s", model, type(error).__name__, status)
-            raise self._fault(error, started=started) from None
+            raise self._fault(error, wire, started=started) from None
 
-    def _fault(self, error: Exception, *, started: bool) -> ModelError:
+    def _fault(self, error: Exception, wire: Wire, *, started: bool) -> ModelError:
+        refusal = wire.refusal(self._deployment.model)
+        # LiteLLM knows more kinds of refusals, but not these.
+        if refusal and (refusal.permanent or wire.redirected):
+            return refusal
         missing = () if self._deployment.api_key or started else self._missing_variables()
         return model_error(error, self._deployment.model, started=started, missing=missing)
 

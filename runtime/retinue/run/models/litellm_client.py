@@ -36,8 +36,9 @@ class _Watched(httpx.AsyncByteStream):
 class _Refusal(httpx.AsyncByteStream):
     """The beginning of an answer that is no success: LiteLLM would wait for all of it."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, wire: Wire) -> None:
         self._stream = stream
+        self._wire = wire
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         left = _REFUSAL_BYTES
@@ -51,6 +52,7 @@ class _Refusal(httpx.AsyncByteStream):
                 return
             if not piece:
                 return
+            self._wire.refused += piece[:left]
             yield piece[:left]
             left -= len(piece)
 
@@ -67,7 +69,7 @@ async def _watched(response: httpx.Response) -> None:
         else:
             # Half of something packed can't be read, and for some a length that isn't kept is
             # an error.
-            response.stream = _Refusal(response.stream)
+            response.stream = _Refusal(response.stream, wire)
             response.headers.pop("content-encoding", None)
 
 

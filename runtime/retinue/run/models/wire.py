@@ -6,7 +6,10 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
+import orjson
+
 from retinue.errors import ModelError
+from retinue.run.models.faults import refusal
 
 # Bytes of one answer. A stream spends some hundred on a word, and an answer's text is bounded too.
 LONGEST_BODY = 64_000_000
@@ -37,10 +40,14 @@ _wire: ContextVar["Wire | None"] = ContextVar("retinue_wire", default=None)
 
 
 class Wire:
-    """One call's answer as bytes: whether it reached its end, and the connection to let go."""
+    """One call's answer as bytes: whether it reached its end, and the connection to let go.
+
+    `refused` is the beginning of one that is no success.
+    """
 
     def __init__(self) -> None:
         self.fault: ModelError | None = None
+        self.refused = b""
         self._response: Any = None
         self._size = 0
         self._head = b""
@@ -63,6 +70,16 @@ class Wire:
     def redirected(self) -> bool:
         """Whether the answer only points elsewhere."""
         return self._response is not None and 300 <= self._response.status_code < 400
+
+    def refusal(self, model: str) -> ModelError | None:
+        """What an answer that is no success says, as far as one was seen."""
+        if self._response is None or self._response.is_success:
+            return None
+        try:
+            body = orjson.loads(self.refused)
+        except orjson.JSONDecodeError:
+            body = None
+        return refusal(self._response.status_code, self._response.headers, body, model)
 
     @property
     def was_cut(self) -> bool:
