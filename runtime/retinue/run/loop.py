@@ -44,8 +44,9 @@ async def run(
             messages=(*messages, *progress.messages, *progress.aside),
             tools=(*toolbox.tools, *progress.callers_tools),
             tool_choice=progress.tool_choice,
-            settings=progress.settings(),
+            settings=options.settings,
             output=options.output,
+            most_tokens=budget.tokens,
             user_token=context.caller.token,
             deadline=budget.end,
         )

@@ -55,6 +55,7 @@ class ModelRequest:
     """One model call. `settings` are OpenAI request parameters (`temperature`, `max_tokens`, …).
 
     `optional` names those that are the route's: a provider that doesn't take one is asked without.
+    `most_tokens` is how many the run has left, whatever the settings say.
     `user_token` is the caller's own Databricks token, for deployments with `auth: user` alone.
     `deadline`, in the event loop's time, is when the run ends at the latest.
     """
@@ -66,6 +67,7 @@ class ModelRequest:
     optional: frozenset[str] = frozenset()
     output: OutputFormat | None = None
     prompt_caching: bool = False
+    most_tokens: int | None = None
     user_token: str | None = field(default=None, repr=False)
     deadline: float | None = None
 

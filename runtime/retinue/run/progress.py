@@ -1,10 +1,9 @@
 """The turns of a run so far → whether it goes on, with what, and how it ended."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-from retinue.agent import JsonValue
 from retinue.errors import ModelError
 from retinue.run.budget import Budget
 from retinue.run.events import (
@@ -22,8 +21,6 @@ from retinue.run.options import RunOptions
 from retinue.run.output import OutputCheck
 from retinue.run.ports import Tool, ToolChoice
 from retinue.run.turn import Turn
-
-_LONGEST = ("max_completion_tokens", "max_tokens")
 
 
 class Progress:
@@ -62,17 +59,6 @@ class Progress:
         """The caller's choice, until it is met: required for ever, a run would never answer."""
         chosen = self._options.tool_choice
         return "auto" if self.turns or chosen == "none" or not self._options.tools else chosen
-
-    def settings(self) -> Mapping[str, JsonValue]:
-        """The caller's settings, with no more tokens for an answer than the run has left."""
-        given = self._options.settings
-        left = self._budget.tokens
-        if left is None:
-            return given
-        named = next((name for name in _LONGEST if name in given), "max_tokens")
-        asked = given.get(named)
-        most = min(asked, left) if isinstance(asked, int) else left
-        return {**given, named: most}
 
     def add_answer(self, turn: Turn) -> Iterator[Event]:
         """Record a turn; what is to be shown of a text that was held back."""

@@ -6,6 +6,8 @@ from retinue.agent import Bound, JsonValue
 from retinue.errors import RequestError
 
 _LONGEST = ("max_tokens", "max_completion_tokens")
+# Tokens.
+_TAKEN_BY_ALL = 4096
 
 
 def over(own: Mapping[str, JsonValue], given: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -16,6 +18,23 @@ def over(own: Mapping[str, JsonValue], given: Mapping[str, JsonValue]) -> Mappin
     if any(name in given for name in _LONGEST):
         kept = {name: value for name, value in own.items() if name not in _LONGEST}
     return {**kept, **given}
+
+
+def within(
+    settings: Mapping[str, JsonValue], most: int | None, model_most: int | None
+) -> Mapping[str, JsonValue]:
+    """The settings with no more than `most` tokens for an answer.
+
+    `model_most` is the longest answer that the model gives, if that is known. A limit above it
+    would be refused, so none is added then; a model of which it isn't known takes a few thousand.
+    """
+    if most is None:
+        return settings
+    for name in _LONGEST:
+        asked = settings.get(name)
+        if isinstance(asked, int):
+            return settings if asked <= most else {**settings, name: most}
+    return settings if most >= (model_most or _TAKEN_BY_ALL) else {**settings, _LONGEST[0]: most}
 
 
 def check_bounds(bounds: Mapping[str, Bound], given: Mapping[str, JsonValue]) -> None:

@@ -275,3 +275,25 @@ async def test_all_models_are_warmed_and_closed() -> None:
     await model.warm()
     await model.aclose()
     assert all(one.warmed and one.closed for one in models.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "own", "given", "most", "sent"),
+    [
+        ("a", {"max_tokens": 80}, {}, 100, {"max_tokens": 80}),
+        ("a", {"max_tokens": 80}, {}, 30, {"max_tokens": 30}),
+        ("a", {}, {"max_completion_tokens": 80}, 30, {"max_completion_tokens": 30}),
+        ("a", {}, {}, 30, {"max_tokens": 30}),
+        # More than a model gives would be refused.
+        ("a", {}, {}, 1_000_000, {}),
+        ("openai/gpt-4o", {}, {}, 1_000_000, {}),
+        ("openai/gpt-4o", {}, {}, 10_000, {"max_tokens": 10_000}),
+    ],
+)
+async def test_no_more_tokens_are_asked_for_than_the_run_has_left(
+    model: str, own: Any, given: Any, most: int, sent: Any
+) -> None:
+    scripted = ScriptedModel(says("ok"))
+    request = replace(HELLO, settings=given, most_tokens=most)
+    await ask(routed(route(model, settings=own), {model: scripted}), request)
+    assert scripted.requests[0].settings == sent

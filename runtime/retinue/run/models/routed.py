@@ -10,15 +10,15 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
-from retinue.agent import Route
+from retinue.agent import Deployment, Route
 from retinue.errors import ModelError
 from retinue.run.deadline import Deadline, before
 from retinue.run.events import ModelEvent, ModelFinished, ModelRetried, ToolCallDelta
 from retinue.run.models.attempts import Attempts
-from retinue.run.models.catalogue import cost, price
+from retinue.run.models.catalogue import cost, facts, price
 from retinue.run.models.deployments import Deployments, Place
 from retinue.run.ports import Lookup, Model, ModelFactory, ModelRequest
-from retinue.run.settings import over
+from retinue.run.settings import over, within
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ async def _attempt(attempts: Attempts, request: ModelRequest) -> AsyncGenerator[
     def late() -> ModelError:
         return attempts.late(started=started)
 
-    asked = _asked(attempts.route, request)
+    asked = _asked(attempts.route, place.deployment, request)
     async with aclosing(before(deadline, place.model.stream(asked), late)) as events:
         async for event in events:
             if limits.idle is not None or not started:
@@ -95,8 +95,10 @@ async def _attempt(attempts: Attempts, request: ModelRequest) -> AsyncGenerator[
         raise ModelError("truncated", f"the answer of '{model}' was cut off")
 
 
-def _asked(route: Route, request: ModelRequest) -> ModelRequest:
+def _asked(route: Route, deployment: Deployment, request: ModelRequest) -> ModelRequest:
     settings = over(route.settings, request.settings)
+    if request.most_tokens is not None:
+        settings = within(settings, request.most_tokens, facts(deployment.model).max_output)
     if settings is request.settings and route.prompt_caching == request.prompt_caching:
         return request
     return replace(
