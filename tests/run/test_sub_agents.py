@@ -9,7 +9,7 @@ from retinue.agent import Agent, Limits, SubAgent
 from retinue.errors import ModelError
 from retinue.run.caller import Caller
 from retinue.run.events import Event, RunFinished, TextDelta, ToolFinished, Usage
-from retinue.run.messages import Message
+from retinue.run.messages import Message, Thought
 from retinue.run.runtime import Runtime
 from retinue.testing import ScriptedModel, agent, calls, route, says
 
@@ -134,7 +134,11 @@ async def test_the_caller_is_the_sub_agents_too():
 async def test_a_conversation_is_handed_over():
     models = {
         "lead": ScriptedModel(
-            [TextDelta("One moment."), *calls(("hand_over_to_digger", {"reason": "hard"}))]
+            [
+                TextDelta("One moment."),
+                Thought("hm", signature="s"),
+                *calls(("hand_over_to_digger", {"reason": "hard"})),
+            ]
         ),
         "digger": ScriptedModel(says("I dug 7.")),
     }
@@ -143,6 +147,8 @@ async def test_a_conversation_is_handed_over():
     assert len(models["lead"].requests) == 1
     system, *rest = models["digger"].requests[0].messages
     assert system.content == "Dig."
+    # Another model's thoughts would be refused.
+    assert not any(m.thoughts for m in rest)
     assert [(m.role, m.content) for m in rest] == [
         ("user", "What was sold?"),
         ("assistant", "One moment."),

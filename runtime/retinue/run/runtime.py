@@ -175,7 +175,11 @@ class Runtime:
                 yield replace(end, messages=messages, usage=budget.usage, turns=budget.turns)
                 return
             note = Message("system", f"The agent {name} handed this conversation over to you.")
-            said = [replace(m, tool_calls=()) for m in end.messages if m.role == "assistant"]
+            said = [
+                replace(m, tool_calls=(), thoughts=())
+                for m in end.messages
+                if m.role == "assistant"
+            ]
             conversation = (*conversation, *(m for m in said if m.content), note)
             before += end.messages
             name = context.handoff
