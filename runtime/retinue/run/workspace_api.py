@@ -66,10 +66,20 @@ class WorkspaceApi:
         url = self._workspace.url + path
         try:
             async with self._session.get(url, headers=headers, allow_redirects=False) as response:
-                raw = await response.content.read(_LARGEST)
+                raw = await _beginning(response)
                 body = orjson.loads(raw) if raw else {}
                 return Answer(response.status, body if isinstance(body, dict) else {})
         except orjson.JSONDecodeError:
             return Answer(response.status if response.status >= 300 else 0)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return Answer(0)
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The body, or as much of it as is taken."""
+    found = bytearray()
+    async for piece in response.content.iter_any():
+        found += piece
+        if len(found) > _LARGEST:
+            break
+    return bytes(found[:_LARGEST])
