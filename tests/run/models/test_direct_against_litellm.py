@@ -1,6 +1,7 @@
 """The direct adapter's table and requests against what LiteLLM itself sends, over a real wire."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,41 @@ async def test_both_tell_models_to_think_alike(model: str, settings: str) -> Non
     ours = await sent(DirectModel, request, model=model)
     theirs = await sent(LiteLLMModel, request, model=model)
     assert ours == theirs
+
+
+NO_THOUGHTS = (
+    *USER,
+    Message("assistant", "", tool_calls=(ToolCall("1", "add", "{}"),)),
+    Message("tool", "2", tool_call_id="1"),
+)
+MUST_NOT_THINK = {
+    "a forced tool": ModelRequest(messages=USER, tools=(ADD,), tool_choice="required"),
+    "a call without its thoughts": ModelRequest(messages=NO_THOUGHTS, tools=(ADD,)),
+    "no room": ModelRequest(messages=USER, settings={"max_tokens": 500}),
+}
+
+
+@pytest.mark.parametrize("why", MUST_NOT_THINK)
+@pytest.mark.parametrize("settings", [THINKING["effort"], THINKING["a budget"]])
+@pytest.mark.parametrize("version", ["sonnet-4-5", "opus-4-6"])
+@pytest.mark.parametrize("kind", [DirectModel, LiteLLMModel])
+async def test_claude_does_not_think_where_it_would_refuse_to(
+    kind: Any, version: str, settings: Any, why: str
+) -> None:
+    request = MUST_NOT_THINK[why]
+    given = {**settings, **request.settings}
+    request = replace(request, settings=given, optional=frozenset(given))
+    _, _, body = await sent(kind, request, model=f"databricks/databricks-claude-{version}")
+    assert "thinking" not in body
+    assert "reasoning_effort" not in body
+
+
+@pytest.mark.parametrize("kind", [DirectModel, LiteLLMModel])
+async def test_a_budget_for_thinking_leaves_some_for_the_answer(kind: Any) -> None:
+    given = {**THINKING["a budget"], "max_tokens": 1500}
+    request = ModelRequest(messages=USER, settings=given, optional=frozenset(given))
+    _, _, body = await sent(kind, request, model="databricks/databricks-claude-sonnet-4-5")
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": 1499}
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-5", "openai/gpt-4o", "databricks/x", "openai/o3"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from retinue.agent import JsonValue
 from retinue.run.messages import AudioPart, FilePart, ImagePart, Message, Part, TextPart, Thought
+from retinue.run.models.thinking import must_not_think
 from retinue.run.ports import ModelRequest, OutputFormat, Tool, ToolChoice
 
 # Settings that would change where a call goes, fake its answer or start litellm's own retries.
@@ -78,22 +79,10 @@ def _settings(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
     made: dict[str, Any] = {k: v for k, v in request.settings.items() if k not in _NOT_SETTINGS}
     if not dialect.claude or not any(name in made for name in _THINKING):
         return made
-    if _must_not_think(request) or not _has_room(made):
+    if must_not_think(request) or not _has_room(made):
         for name in _THINKING:
             made.pop(name, None)
     return made
-
-
-def _must_not_think(request: ModelRequest) -> bool:
-    """Whether Claude would refuse to think.
-
-    It does where a tool is forced, and where tools' results come back to an answer of which its
-    own signed thoughts are missing: the caller's own tools, or another model's answer.
-    """
-    if request.tools and request.tool_choice not in ("auto", "none"):
-        return True
-    last = next((m for m in reversed(request.messages) if m.role != "tool"), None)
-    return last is not None and bool(last.tool_calls) and not last.thoughts
 
 
 def _has_room(settings: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from retinue.run.messages import Thought
 from retinue.run.models.shape import mapping, sequence, text
+from retinue.run.ports import ModelRequest
 
 
 class Thinking:
@@ -47,3 +48,15 @@ class Thinking:
     def thoughts(self) -> Iterator[Thought]:
         """The signed thoughts, in order."""
         yield from self._thoughts
+
+
+def must_not_think(request: ModelRequest) -> bool:
+    """Whether Claude would refuse to think.
+
+    It does where a tool is forced, and where tools' results come back to an answer of which its
+    own signed thoughts are missing: the caller's own tools, or another model's answer.
+    """
+    if request.tools and request.tool_choice not in ("auto", "none"):
+        return True
+    last = next((m for m in reversed(request.messages) if m.role != "tool"), None)
+    return last is not None and bool(last.tool_calls) and not last.thoughts

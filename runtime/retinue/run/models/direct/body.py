@@ -63,7 +63,7 @@ def body_of(deployment: Deployment, request: ModelRequest) -> dict[str, Any]:
     body: dict[str, Any] = {"model": name, "stream": True}
     if provider == "databricks":
         body["messages"] = databricks.messages(name, request, message)
-        settings = databricks.settings(name, settings)
+        settings = databricks.settings(name, request, settings)
     else:
         ours = provider in ("openai", "azure")
         keep = ours and _TAKES_DEVELOPER.match(name) is not None
@@ -89,7 +89,7 @@ def left_out(deployment: Deployment, request: ModelRequest, body: Mapping[str, A
     if lost:
         lost -= {"max_tokens", "max_completion_tokens"}
         if databricks.is_claude(model_name(deployment)):
-            lost -= {"reasoning_effort"}
+            lost -= {"reasoning_effort", "thinking"}
     return lost
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from retinue.agent import JsonValue
 from retinue.run.messages import Message, Thought
+from retinue.run.models.thinking import must_not_think
 from retinue.run.ports import ModelRequest
 
 # OpenAI's parameters that its endpoints refuse.
@@ -28,6 +29,7 @@ _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh":
 _EFFORTS = {"high": 4096, "medium": 2048, "low": 0}
 _LEAST_BUDGET = 1024
 _ANSWER_BESIDE_THINKING = 4096
+_THINKING = frozenset({"reasoning_effort", "thinking"})
 _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
 _FIRST_ADAPTIVE = (4, 7)
 _CACHED = {"type": "ephemeral"}
@@ -38,10 +40,16 @@ def is_claude(model: str) -> bool:
     return "claude" in model.lower()
 
 
-def settings(model: str, given: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def settings(
+    model: str, request: ModelRequest, given: dict[str, JsonValue]
+) -> dict[str, JsonValue]:
     """The settings as the endpoint takes them."""
     made = {key: value for key, value in given.items() if key not in _NOT_TAKEN}
-    return _thinking(model, made) if is_claude(model) else made
+    if not is_claude(model):
+        return made
+    if must_not_think(request):
+        return {key: value for key, value in made.items() if key not in _THINKING}
+    return _thinking(model, made)
 
 
 def _thinking(model: str, made: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -63,11 +71,13 @@ def _thinking(model: str, made: dict[str, JsonValue]) -> dict[str, JsonValue]:
         told = next(name for name in ("high", "medium", "low") if budget >= _EFFORTS[name])
         return {**made, "thinking": {"type": "adaptive"}, "output_config": {"effort": told}}
     most = made.setdefault("max_tokens", budget + _ANSWER_BESIDE_THINKING)
-    if given is None:
-        # The limit has to leave some for the answer.
-        budget = min(budget, most - 1) if isinstance(most, int) else budget
-        if budget >= _LEAST_BUDGET:
-            made["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    # The limit has to leave some for the answer.
+    if isinstance(most, int) and most <= budget:
+        budget = most - 1
+    if budget < _LEAST_BUDGET:
+        made.pop("thinking", None)
+    elif given is None or most == budget + 1:
+        made["thinking"] = {"type": "enabled", "budget_tokens": budget}
     return made
 
 
