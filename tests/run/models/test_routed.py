@@ -297,3 +297,30 @@ async def test_no_more_tokens_are_asked_for_than_the_run_has_left(
     request = replace(HELLO, settings=given, most_tokens=most)
     await ask(routed(route(model, settings=own), {model: scripted}), request)
     assert scripted.requests[0].settings == sent
+
+
+async def down(chosen: Route, models: Mapping[str, Model]) -> RoutedModel:
+    """A route whose first model has failed three times."""
+    model = routed(chosen, models)
+    for _ in range(3):
+        with pytest.raises(ModelError):
+            await ask(model)
+    return model
+
+
+async def test_a_route_is_skipped_only_for_what_it_would_be_fallen_back_for() -> None:
+    models = {"a": ScriptedModel([fault("auth")]), "b": ScriptedModel(says("hello"))}
+    chosen = route("a", retries=0, fallbacks=(route("b"),), fallback_on=("rate_limit",))
+    model = await down(chosen, models)
+    with pytest.raises(ModelError, match="auth"):
+        await ask(model)
+    assert not models["b"].requests
+
+
+async def test_callers_whose_tokens_are_refused_do_not_put_a_deployment_to_rest() -> None:
+    models = {"a": ScriptedModel([fault("auth")]), "b": ScriptedModel(says("hello"))}
+    chosen = route("a", auth="user", fallbacks=(route("b"),), fallback_on=("auth",))
+    model = routed(chosen, models)
+    for _ in range(4):
+        assert said(await ask(model)) == "hello"
+    assert len(models["a"].requests) == 4

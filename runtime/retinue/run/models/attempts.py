@@ -62,8 +62,10 @@ class Attempts:
         return self._routes[self._at].route
 
     def _first_that_is_up(self) -> int:
+        """Where to start: a route that is down is skipped for what it would be fallen back for."""
         for index, route in enumerate(self._routes):
-            if not route.are_down(self.now):
+            fault = route.places[0].fault
+            if not route.are_down(self.now) or not (fault and self._falls_back_for(fault)):
                 return index
         return 0
 
@@ -99,7 +101,9 @@ class Attempts:
         failed = self.place
         self._errors[self._at] = error
         self._tried.add(failed)
-        if error.kind in _PASSING or error.kind in _OF_ONE_PLACE:
+        # A caller's own token says nothing about the deployment.
+        its_own = failed.deployment.auth == "app"
+        if error.kind in _PASSING or (error.kind in _OF_ONE_PLACE and its_own):
             failed.failed(error, self.now)
         wait = self._again(error)
         if wait is None:
@@ -137,8 +141,10 @@ class Attempts:
         return jitter if error.retry_after is None else error.retry_after + jitter / 10
 
     def _may_fall_back(self, error: ModelError) -> bool:
-        more = self._at + 1 < len(self._routes)
-        return more and _FALLBACK_ON.get(error.kind) in self._routes[0].route.fallback_on
+        return self._at + 1 < len(self._routes) and self._falls_back_for(error)
+
+    def _falls_back_for(self, error: ModelError) -> bool:
+        return _FALLBACK_ON.get(error.kind) in self._routes[0].route.fallback_on
 
     def _final(self) -> ModelError:
         """The error of the route that was asked first, which tells of the fallbacks' errors too."""

@@ -259,7 +259,7 @@ class LiteLLMModel:
         host = self._workspace.url
         if base is not None and urlsplit(base)[:2] != urlsplit(host)[:2]:
             raise MissingReferenceError(
-                f"{base} is not the workspace that is logged in to: give it an api_key"
+                "its address is not the workspace's that is logged in to: give it an api_key"
             )
         token = user_token
         if not by_user:
