@@ -170,3 +170,19 @@ async def test_of_two_handovers_the_first_counts():
     other = agent("other", model=route("other/m"))
     await play(models, lead(digger(), other, mode="handoff"))
     assert not models["other"].requests
+
+
+@pytest.mark.parametrize(
+    ("limits", "cause", "turns"),
+    [(Limits(max_turns=3), "max_turns", 3), (Limits(max_tokens=20), "max_tokens", 5)],
+)
+async def test_agents_asked_at_the_same_time_spend_of_one_budget(limits, cause, turns):
+    several = [("ask_digger", {"question": "?"})] * 4
+    models = {
+        "lead": ScriptedModel(calls(*several, usage=USAGE)),
+        "digger": ScriptedModel([0.05, *says("dug", usage=USAGE)]),
+    }
+    finish = end(await play(models, lead(limits=limits)))
+    assert (finish.reason, finish.cause) == ("length", cause)
+    assert len(models["lead"].requests) == 1
+    assert finish.turns == turns

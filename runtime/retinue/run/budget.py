@@ -25,10 +25,22 @@ class Budget:
         if above is not None and above.end < self.end:
             self.end, self.seconds = above.end, above.seconds
 
+    def begin_turn(self) -> StopCause | None:
+        """Count a model call that starts now, or name the limit that forbids it.
+
+        Sub-agents that run at the same time spend of one budget, so it may be used up since the
+        last turn.
+        """
+        cause = self.met() if self.has_turns else "max_turns"
+        budget = self if cause is None else None
+        while budget:
+            budget.turns += 1
+            budget = budget.above
+        return cause
+
     def spend(self, usage: Usage) -> None:
         """A model call was answered."""
         self.usage += usage
-        self.turns += 1
         if self.above:
             self.above.spend(usage)
 

@@ -38,7 +38,10 @@ async def run(
     budget = context.budget
     progress = Progress(budget, options)
     while progress.goes_on:
-        yield TurnStarted(progress.turns + 1)
+        if over := budget.begin_turn():
+            progress.stop("length", over)
+            break
+        yield TurnStarted(progress.turns)
         turn = Turn(progress.check)
         request = ModelRequest(
             messages=(*messages, *progress.messages, *progress.aside),

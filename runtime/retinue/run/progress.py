@@ -34,15 +34,15 @@ class Progress:
         self.messages: list[Message] = []
         self.aside: tuple[Message, ...] = ()
         self.results: dict[str, ToolFinished] = {}
-        self.goes_on = budget.has_turns
+        self.goes_on = True
         self.own_calls: tuple[ToolCall, ...] = ()
         self.check = OutputCheck(options.output) if options.output else None
         self._budget = budget
         self._options = options
         self._callers = frozenset(tool.name for tool in options.tools)
         self._callers_calls: tuple[ToolCall, ...] = ()
-        self._reason: FinishReason = "length"
-        self._cause: StopCause | None = "max_turns"
+        self._reason: FinishReason = "stop"
+        self._cause: StopCause | None = None
         self._repaired = False
 
     @property
@@ -58,7 +58,7 @@ class Progress:
     def tool_choice(self) -> ToolChoice:
         """The caller's choice, until it is met: required for ever, a run would never answer."""
         chosen = self._options.tool_choice
-        return "auto" if self.turns or chosen == "none" or not self._options.tools else chosen
+        return "auto" if self.turns > 1 or chosen == "none" or not self._options.tools else chosen
 
     def add_answer(self, turn: Turn) -> Iterator[Event]:
         """Record a turn; what is to be shown of a text that was held back."""
