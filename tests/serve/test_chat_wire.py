@@ -23,7 +23,7 @@ from retinue.run.events import (
     Usage,
 )
 from retinue.run.messages import ToolCall
-from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head, failure
+from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head
 from retinue.serve.wire.errors import answer
 from retinue.serve.wire.steps import StepsMode
 
@@ -62,10 +62,10 @@ def parsed(raw: bytes) -> list[dict]:
 
 
 def whole(events, steps="reasoning", **metadata) -> dict:
-    fold = ChatAnswer(steps)
+    fold = ChatAnswer(HEAD, metadata, steps=steps)
     for event in events:
         fold.add(event)
-    return json.loads(fold.completion(HEAD, metadata))
+    return json.loads(fold.body())
 
 
 def deltas(chunks: list[dict], key: str) -> list[str]:
@@ -254,7 +254,7 @@ def test_half_a_surrogate_pair_does_not_break_the_answer():
 
 
 def test_a_failure_is_an_object_and_ends_the_stream():
-    (error,) = parsed(failure(answer(KeyError("secret")).object))
+    (error,) = parsed(ChatStream(HEAD).failure(answer(KeyError("secret"))))
     assert set(error["error"]) == {"message", "type", "param", "code"}
     assert "secret" not in json.dumps(error)
 

@@ -110,7 +110,7 @@ def test_chunks_are_a_chat_completions_and_a_chat_agents():
 
 
 def test_a_whole_answer_is_a_chat_completion_and_a_chat_agents():
-    body = whole(RUN, AgentChatAnswer(CHAT_HEAD, ChatAnswer()))
+    body = whole(RUN, AgentChatAnswer(CHAT_HEAD, ChatAnswer(CHAT_HEAD)))
     conforms(body, "CreateChatCompletionResponse")
     (message,) = body["messages"]
     chat_agent_message(message)

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp
 
 from retinue.run.runtime import Runtime
 from retinue.serve.answers import Pace
-from retinue.serve.chat import ChatCompletions
+from retinue.serve.chat import chat_completions
 from retinue.serve.invocations import invocations
 from retinue.serve.operations import CHAT, Operation
 from retinue.serve.responses import responses
@@ -35,7 +35,7 @@ def endpoints(
     runtime: Runtime, pace: Pace | None, max_body: int, *, proxied: bool
 ) -> tuple[Endpoint, ...]:
     """One line each. Behind Databricks' proxy (`proxied`) its own tests ask at the root."""
-    chat = ChatCompletions(runtime, pace=pace, max_body=max_body)
+    chat = chat_completions(runtime, pace=pace, max_body=max_body)
     plain = responses(runtime, pace=pace, max_body=max_body)
     agents = responses(runtime, "mlflow", pace=pace, max_body=max_body)
     asked = invocations(runtime, pace=pace, max_body=max_body)

@@ -76,7 +76,7 @@ def _chat(
     if request.stream:
         chat = ChatStream(head, include_usage=request.include_usage, steps=steps)
         return Streamed(run, AgentChatStream(head, chat))
-    return Whole(run, AgentChatAnswer(head, ChatAnswer(steps)))
+    return Whole(run, AgentChatAnswer(head, ChatAnswer(head, steps=steps)))
 
 
 def _agent(agents: Mapping[str, Agent], model: str | None, closed: Collection[str]) -> Agent:

@@ -27,6 +27,7 @@ from retinue.run.events import (
     Usage,
 )
 from retinue.run.messages import ToolCall
+from retinue.serve.wire.errors import ErrorAnswer
 from retinue.serve.wire.steps import Step, StepsMode, step
 
 EXTENSION = "x_retinue"
@@ -86,6 +87,10 @@ class ChatStream:
             return self._ending(event)
         return b""
 
+    def failure(self, error: ErrorAnswer) -> bytes:
+        """The frames that end a stream which has failed: the error object, then `[DONE]`."""
+        return b"data: " + error.body + b"\n\n" + _DONE
+
     def _delta(self, start: bytes, text: str) -> bytes:
         frame = start + _json(text) + _END_OF_DELTA
         return frame if self._begun else self._opening() + frame
@@ -130,15 +135,21 @@ class ChatStream:
         return b"".join(start + _json([part]) + _END_OF_DELTA for part in (named, given))
 
 
-def failure(error: Mapping[str, Any]) -> bytes:
-    """The frames that end a stream which has failed: the error object, then `[DONE]`."""
-    return b"data: " + orjson.dumps(error) + b"\n\n" + _DONE
-
-
 class ChatAnswer:
-    """A fold over the events of a run: `add` each, then `completion` is the whole answer."""
+    """A fold over the events of a run: `add` each, then `body` is the whole answer.
 
-    def __init__(self, steps: StepsMode = "reasoning") -> None:
+    `metadata` is the request's own.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        steps: StepsMode = "reasoning",
+    ) -> None:
+        self._head = head
+        self._metadata = metadata
         self._text = _Paragraphs()
         self._thinking = _Lines()
         self._content: list[str] = []
@@ -149,6 +160,7 @@ class ChatAnswer:
         self.finish: RunFinished | None = None
 
     def add(self, event: Event) -> None:
+        """Take the next event."""
         if isinstance(event, TextDelta):
             if event.text:
                 self._content.append(self._text.add(event.text))
@@ -172,7 +184,7 @@ class ChatAnswer:
         elif self._mode == "extension" and isinstance(event, ToolFinished):
             self._steps.append(step(event))
 
-    def completion(self, head: Head, metadata: Mapping[str, str]) -> bytes:
+    def body(self) -> bytes:
         """The completion object as JSON. Only for a run that has finished."""
         if self.finish is None:
             raise ValueError("the run has not finished")
@@ -182,10 +194,10 @@ class ChatAnswer:
             "logprobs": None,
             "finish_reason": self.finish.reason,
         }
-        body = head.fields("chat.completion")
+        body = self._head.fields("chat.completion")
         body |= {"choices": [choice], "usage": usage(self.finish.usage)}
         body |= _extension(self.finish, self._steps)
-        return _json(body | {"metadata": dict(metadata)} if metadata else body)
+        return _json(body | {"metadata": dict(self._metadata)} if self._metadata else body)
 
     def _message(self, finish: RunFinished) -> dict[str, Any]:
         content, refusal = "".join(self._content), "".join(self._refusal)

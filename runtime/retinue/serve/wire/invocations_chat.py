@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from retinue.run.events import Event, RunFinished
-from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head, failure
+from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head
 from retinue.serve.wire.errors import ErrorAnswer
 
 _DATA = b"data: "
@@ -36,7 +36,7 @@ class AgentChatStream:
 
     def failure(self, error: ErrorAnswer) -> bytes:
         """The frames that end a stream which has failed."""
-        return failure(error.object)
+        return self._chat.failure(error)
 
     def _both(self, frame: bytes) -> bytes:
         if not frame.startswith(_DATA + b"{"):
@@ -69,7 +69,7 @@ class AgentChatAnswer:
 
     def body(self) -> bytes:
         """The answer as JSON. Only for a run that has finished."""
-        completion: dict[str, Any] = orjson.loads(self._chat.completion(self._head, {}))
+        completion: dict[str, Any] = orjson.loads(self._chat.body())
         (choice,) = completion["choices"]
         message = choice["message"]
         told = {"role": "assistant", "id": self._head.id}
