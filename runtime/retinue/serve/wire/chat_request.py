@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import orjson
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from retinue.agent import JsonValue
-from retinue.errors import RequestError
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import Tool
 from retinue.serve.wire.chat_messages import MAX_MESSAGES, ChatMessage, conversation
-from retinue.serve.wire.mistakes import invalid, missing, mistake, not_supported
+from retinue.serve.wire.mistakes import invalid, missing, not_supported
 from retinue.serve.wire.output import ResponseFormat, output_format
-from retinue.serve.wire.strict import Strict
+from retinue.serve.wire.strict import MAX_METADATA, Strict, metadata
 from retinue.serve.wire.tools import (
     MAX_TOOLS,
     ChosenTools,
@@ -28,7 +26,6 @@ from retinue.serve.wire.tools import (
     function_tools,
 )
 
-MAX_METADATA = 16
 _MAX_BIASES = 1024
 
 # Request parameters that go to the model as they are.
@@ -161,12 +158,7 @@ class ChatRequest:
 
 def decode(body: bytes) -> ChatRequest:
     """Read a request body. Raises RequestError, naming the parameter that is wrong."""
-    try:
-        request = ChatCompletionRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise mistake(error) from None
-    if b"NaN" in body or b"Infinity" in body:
-        _refuse_nan(body)
+    request = ChatCompletionRequest.read(body)
     for param in _unsupported(request):
         raise not_supported(param)
     options = request.stream_options
@@ -174,21 +166,11 @@ def decode(body: bytes) -> ChatRequest:
         model=request.model,
         messages=conversation(request.messages),
         options=_options(request),
-        metadata=_metadata(request.metadata or {}),
+        metadata=metadata(request.metadata),
         user=request.user,
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
     )
-
-
-def _refuse_nan(body: bytes) -> None:
-    """The first parser takes a bare NaN in fields it skips; JSON has none."""
-    try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        message = f"The request body is not valid JSON ({place})."
-        raise RequestError(message, code="invalid_json") from None
 
 
 def _unsupported(request: ChatCompletionRequest) -> Iterator[str]:
@@ -264,11 +246,3 @@ def _check_biases(biases: Mapping[str, Any]) -> None:
             raise invalid("logit_bias", "must map token ids to integers from -100 to 100")
         if not token.isascii() or not token.isdecimal():
             raise invalid("logit_bias", "must be keyed by token ids")
-
-
-def _metadata(metadata: Mapping[str, Any]) -> Mapping[str, str]:
-    for key, value in metadata.items():
-        if not isinstance(value, str) or len(value) > 512 or len(key) > 64:
-            rule = "must map keys of at most 64 characters to strings of at most 512 characters"
-            raise invalid("metadata", rule)
-    return metadata

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from retinue.serve.wire import chat_request, responses_request
 from retinue.serve.wire.chat_messages import MAX_MESSAGES
 from retinue.serve.wire.chat_request import ChatRequest
-from retinue.serve.wire.mistakes import mistake
 from retinue.serve.wire.responses_request import ResponseRequest
 from retinue.serve.wire.strict import Strict
 
@@ -46,10 +45,7 @@ class Invocation:
 
 def decode(body: bytes) -> Invocation:
     """Read a request body. Raises RequestError, naming the parameter that is wrong."""
-    try:
-        request = InvocationRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise mistake(error) from None
+    request = InvocationRequest.read(body)
     chat = request.messages is not None
     # Someone who stops Databricks' chat amid a tool call goes on without its answer.
     decoded = chat_request.decode(body) if chat else responses_request.decode(body, strict=False)

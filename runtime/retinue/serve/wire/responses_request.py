@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from retinue.agent import Agent, JsonValue
 from retinue.errors import RequestError
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import OutputFormat, Tool
-from retinue.serve.wire.mistakes import invalid, missing, mistake, not_supported
+from retinue.serve.wire.mistakes import invalid, missing, not_supported
 from retinue.serve.wire.output import JsonSchemaFormat, schema_format
 from retinue.serve.wire.responses_input import MAX_ITEMS, conversation
-from retinue.serve.wire.strict import Strict
+from retinue.serve.wire.strict import MAX_METADATA, Strict, metadata
 from retinue.serve.wire.tools import (
     MAX_TOOLS,
     ChosenTools,
@@ -28,9 +28,6 @@ from retinue.serve.wire.tools import (
     function_tools,
 )
 
-_MAX_METADATA = 16
-_LONGEST_VALUE = 512
-_LONGEST_KEY = 64
 _LOGPROBS = "message.output_text.logprobs"
 
 _Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -116,7 +113,7 @@ class CreateResponseRequest(Strict):
     instructions: str | None = None
     stream: bool | None = None
     stream_options: ResponseStreamOptions | None = None
-    metadata: Annotated[dict[str, Any], Field(max_length=_MAX_METADATA)] | None = None
+    metadata: Annotated[dict[str, Any], Field(max_length=MAX_METADATA)] | None = None
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -180,12 +177,7 @@ def decode(body: bytes, *, strict: bool = True) -> ResponseRequest:
 
     `strict` requires an answer to every tool call, as OpenAI does.
     """
-    try:
-        request = CreateResponseRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise mistake(error) from None
-    if b"NaN" in body or b"Infinity" in body:
-        _refuse_nan(body)
+    request = CreateResponseRequest.read(body)
     _refuse_what_needs_state(request)
     for param in _unsupported(request):
         raise not_supported(param)
@@ -197,7 +189,7 @@ def decode(body: bytes, *, strict: bool = True) -> ResponseRequest:
         messages=messages,
         system_param=place,
         options=_options(request),
-        metadata=_metadata(request.metadata or {}),
+        metadata=metadata(request.metadata),
     )
 
 
@@ -313,25 +305,6 @@ def _output(given: TextFormat) -> OutputFormat | None:
         strict=given.strict,
     )
     return schema_format(form, "text.format")
-
-
-def _metadata(metadata: Mapping[str, Any]) -> Mapping[str, str]:
-    for key, value in metadata.items():
-        fits = isinstance(value, str) and len(value) <= _LONGEST_VALUE and len(key) <= _LONGEST_KEY
-        if not fits:
-            rule = "must map keys of at most 64 characters to strings of at most 512 characters"
-            raise invalid("metadata", rule)
-    return metadata
-
-
-def _refuse_nan(body: bytes) -> None:
-    """The first parser takes a bare NaN in fields it skips; JSON has none."""
-    try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        message = f"The request body is not valid JSON ({place})."
-        raise RequestError(message, code="invalid_json") from None
 
 
 def heard(request: ResponseRequest, agent: Agent) -> tuple[Message, ...]:
