@@ -49,7 +49,7 @@ def test_messages_with_and_without_a_type():
         {"role": "system", "content": "s"},
         {"type": "message", "role": "user", "content": parts},
         {"role": "assistant", "content": [{"type": "output_text", "text": "c", "annotations": []}]},
-        {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}], "phase": None},
+        {"type": None, "role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
         USER,
     ) == [
         Message("system", "s"),

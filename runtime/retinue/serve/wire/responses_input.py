@@ -125,9 +125,9 @@ def conversation(
 
 def _read(item: Item, place: str) -> Strict | None:
     """The item, or None where it adds nothing."""
-    kind = item.get("type", "message" if "role" in item or "content" in item else None)
-    if kind is None and "id" in item:
-        kind = "item_reference"
+    kind = item.get("type")
+    if kind is None:
+        kind = _untold_kind(item)
     if kind is None:
         raise missing(f"{place}.type")
     if not isinstance(kind, str):
@@ -143,6 +143,13 @@ def _read(item: Item, place: str) -> Strict | None:
         return TAKEN[kind].model_validate(item)
     except ValidationError as error:
         raise _within(place, mistake(error)) from None
+
+
+def _untold_kind(item: Item) -> str | None:
+    """What an item without a type is."""
+    if "role" in item or "content" in item:
+        return "message"
+    return "item_reference" if "id" in item else None
 
 
 def _within(place: str, error: RequestError) -> RequestError:
