@@ -62,6 +62,12 @@ def test_a_rate_limit_says_when_to_try_again():
     assert answer(ModelError("rate_limit", "x")).headers == {}
 
 
+def test_a_quota_that_is_used_up_is_not_to_be_asked_again():
+    told = answer(ModelError("rate_limit", "x", retry_after=9, permanent=True))
+    headers = {"x-should-retry": "false", "retry-after": "9"}
+    assert (told.status, told.headers) == (429, headers)
+
+
 def test_a_context_that_is_full_has_openais_code():
     told = answer(ModelError("context_window", "x"))
     assert (told.code, told.param) == ("context_length_exceeded", "messages")

@@ -147,7 +147,10 @@ def request_error(error: RequestError) -> ErrorAnswer:
 
 def _model_error(error: ModelError) -> ErrorAnswer:
     status, kind, code, again = _MODEL_FAULTS[error.kind]
-    headers = {} if again or status < 500 else dict(_NO_RETRY)
+    # The official clients leave other 4xx alone by themselves; a quota that is used up is no
+    # passing limit.
+    retried = status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS
+    headers = dict(_NO_RETRY) if retried and (error.permanent or not again) else {}
     if error.retry_after is not None and again:
         headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
     param = "messages" if error.kind == "context_window" else None
