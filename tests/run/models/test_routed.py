@@ -21,7 +21,7 @@ from retinue.run.events import (
 )
 from retinue.run.messages import Message
 from retinue.run.models.routed import RoutedModel
-from retinue.run.ports import Model, ModelRequest
+from retinue.run.ports import Model, ModelRequest, Tool
 from retinue.run.references import environment
 from retinue.testing import ScriptedModel, calls, route, says
 
@@ -75,6 +75,17 @@ async def test_a_used_up_quota_is_not_tried_again() -> None:
         await ask(routed(route("a"), {"a": model}))
     assert caught.value.permanent
     assert len(model.requests) == 1
+
+
+async def test_what_is_about_tools_goes_along_with_tools_alone() -> None:
+    model = ScriptedModel(says("hello"), says("hello"), says("hello"))
+    own = routed(route("a", settings={"parallel_tool_calls": False, "seed": 1}), {"a": model})
+    given = {"parallel_tool_calls": True}
+    tools = (Tool("add", "", {"type": "object"}),)
+    for request in (HELLO, replace(HELLO, settings=given), replace(HELLO, tools=tools)):
+        await ask(own, request)
+    sent = [request.settings for request in model.requests]
+    assert sent == [{"seed": 1}, {"seed": 1}, {"seed": 1, "parallel_tool_calls": False}]
 
 
 async def test_retries_are_counted() -> None:

@@ -22,6 +22,9 @@ from retinue.run.settings import over, within
 
 log = logging.getLogger(__name__)
 
+# Providers refuse it where there are none.
+_ABOUT_TOOLS = "parallel_tool_calls"
+
 
 class RoutedModel:
     """One route. `models` maps a provider, or `""` for the others, to what opens a deployment."""
@@ -99,6 +102,8 @@ def _asked(route: Route, deployment: Deployment, request: ModelRequest) -> Model
     settings = over(route.settings, request.settings)
     if request.most_tokens is not None:
         settings = within(settings, request.most_tokens, facts(deployment.model).max_output)
+    if _ABOUT_TOOLS in settings and not request.tools:
+        settings = {name: value for name, value in settings.items() if name != _ABOUT_TOOLS}
     if settings is request.settings and route.prompt_caching == request.prompt_caching:
         return request
     return replace(
