@@ -275,6 +275,16 @@ async def test_the_choice_of_none_hides_the_callers_tools_and_not_the_agents():
     assert model.requests[0].tool_choice == "auto"
 
 
+async def test_of_the_callers_tools_the_model_has_those_that_are_allowed():
+    other = Tool("other", "", {"type": "object"})
+    options = RunOptions(tools=(LOOKUP, other), allowed=frozenset({"other"}))
+    model = ScriptedModel(calls(("lookup", {})), calls(("other", {})))
+    stream = run(ASK, model=model, toolbox=FakeToolbox(), limits=Limits(), options=options)
+    end = finished([event async for event in stream])
+    assert [tool.name for tool in model.requests[0].tools] == ["other"]
+    assert [call.name for call in end.calls] == ["other"]
+
+
 async def test_what_a_run_may_cost():
     def own():
         return "mine"

@@ -131,13 +131,14 @@ def test_tools_and_the_choice_among_them():
         "none": (tools, "none"),
         "required": (tools, "required"),
         json.dumps(other): (tools, NamedTool("sub")),
-        json.dumps(only): (tools[1:], "required"),
+        json.dumps(only): (tools, "required"),
     }
     assert decode(body(tools=given)).options == RunOptions(tools=tools)
     for choice, expected in choices.items():
         value = json.loads(choice) if choice.startswith("{") else choice
         options = decode(body(tools=given, tool_choice=value)).options
         assert (options.tools, options.tool_choice) == expected
+        assert options.allowed == (frozenset({"sub"}) if value == only else None)
 
 
 def test_the_form_of_the_answer():

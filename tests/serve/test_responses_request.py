@@ -104,7 +104,7 @@ def test_what_agent_sdks_always_send_is_taken():
                 "mode": "required",
                 "tools": [{"type": "function", "name": "shares"}],
             },
-            ["shares"],
+            ["weather", "shares"],
             "required",
         ),
     ],
@@ -113,6 +113,8 @@ def test_the_callers_tools_and_its_choice(choice, tools, meant):
     options = decode(body(tools=[WEATHER, SHARES], tool_choice=choice)).options
     assert [tool.name for tool in options.tools] == tools
     assert options.tool_choice == meant
+    some = isinstance(choice, dict) and choice["type"] == "allowed_tools"
+    assert options.allowed == (frozenset({"shares"}) if some else None)
 
 
 def test_a_tool_as_the_model_is_told_of_it():

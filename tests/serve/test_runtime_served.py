@@ -46,3 +46,12 @@ def test_a_callers_tool_with_the_name_of_an_own_one_is_refused(serving):
             model="analyst", messages=QUESTION, tools=[FUNCTION, clash], stream=True
         )
     assert caught.value.param == "tools[1].function.name"
+    only = {"mode": "auto", "tools": [clash]}
+    with serving(runtime).client as client, pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model="analyst",
+            messages=QUESTION,
+            tools=[FUNCTION, clash],
+            tool_choice={"type": "allowed_tools", "allowed_tools": only},
+        )
+    assert caught.value.param == "tools[1].function.name"

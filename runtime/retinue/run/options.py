@@ -12,11 +12,13 @@ class RunOptions:
     """`settings` are OpenAI request parameters and go over the route's own, within its bounds.
 
     `tools` are the caller's own: the model is told of them beside the agent's, and a call of one
-    ends the run, for the caller to answer. `tool_choice` is about them alone. With `output` the
+    ends the run, for the caller to answer. `tool_choice` is about them alone; where it lets the
+    model have some of them only, `allowed` are their names. With `output` the
     answer has to be JSON of that form.
     """
 
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
+    allowed: frozenset[str] | None = None
     output: OutputFormat | None = None

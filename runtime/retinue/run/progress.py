@@ -39,7 +39,7 @@ class Progress:
         self.check = OutputCheck(options.output) if options.output else None
         self._budget = budget
         self._options = options
-        self._callers = frozenset(tool.name for tool in options.tools)
+        self._callers = frozenset(tool.name for tool in self.callers_tools)
         self._callers_calls: tuple[ToolCall, ...] = ()
         self._reason: FinishReason = "stop"
         self._cause: StopCause | None = None
@@ -52,7 +52,10 @@ class Progress:
     @property
     def callers_tools(self) -> tuple[Tool, ...]:
         """The caller's tools, which it may want told of and not called."""
-        return () if self._options.tool_choice == "none" else self._options.tools
+        given, allowed = self._options.tools, self._options.allowed
+        if self._options.tool_choice == "none":
+            return ()
+        return given if allowed is None else tuple(tool for tool in given if tool.name in allowed)
 
     @property
     def tool_choice(self) -> ToolChoice:

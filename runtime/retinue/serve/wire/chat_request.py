@@ -197,6 +197,7 @@ def _options(request: ChatCompletionRequest) -> RunOptions:
         settings=_settings(request),
         tools=chosen_tools.tools,
         tool_choice=chosen_tools.choice,
+        allowed=chosen_tools.allowed,
         output=output_format(request.response_format) if request.response_format else None,
     )
 

@@ -225,6 +225,7 @@ def _options(request: CreateResponseRequest) -> RunOptions:
         settings=_settings(request),
         tools=choice.tools,
         tool_choice=choice.choice,
+        allowed=choice.allowed,
         output=_output(request.text.format) if request.text and request.text.format else None,
     )
 

@@ -24,10 +24,14 @@ class FunctionTool(Strict):
 
 @dataclass(frozen=True, slots=True)
 class ChosenTools:
-    """The caller's tools that the model is told of, and whether it has to call one."""
+    """The caller's tools, whether one has to be called, and the names of those that may be.
+
+    Where `allowed` is None all may be.
+    """
 
     tools: tuple[Tool, ...] = ()
     choice: ToolChoice = "auto"
+    allowed: frozenset[str] | None = None
 
 
 def function_tools(given: Iterable[tuple[str, FunctionTool]]) -> tuple[Tool, ...]:
@@ -74,8 +78,10 @@ def allowed(
     """The choice of some of the tools alone (`allowed_tools`)."""
     if mode not in ("auto", "required"):
         raise invalid(f"{param}.mode", "must be 'auto' or 'required'")
-    wanted = {_known(name, tools, param) for name in names}
-    return chosen([tool for tool in tools if tool.name in wanted], mode, param=param)
+    wanted = frozenset(_known(name, tools, param) for name in names)
+    if mode == "required" and not wanted:
+        raise invalid(param, "needs 'tools' to choose from")
+    return ChosenTools(tuple(tools), "required" if mode == "required" else "auto", wanted)
 
 
 def _known(name: str, tools: Sequence[Tool], param: str) -> str:
