@@ -271,6 +271,7 @@ def test_a_parameter_that_the_run_refuses_has_this_apis_name(serving):
         ("DELETE", "/v1/responses/resp_1", 404, "response_not_found"),
         ("GET", "/v1/responses/resp_1/input_items", 404, "response_not_found"),
         ("POST", "/v1/responses/resp_1/cancel", 404, "response_not_found"),
+        ("POST", "/v1/responses/compact", 404, "unknown_path"),
         ("GET", "/v1/responses", 405, "method_not_allowed"),
         ("POST", "/v1/responses/resp_1", 405, "method_not_allowed"),
     ],

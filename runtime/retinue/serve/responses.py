@@ -1,8 +1,10 @@
 """`POST /v1/responses`: OpenAI's Responses API, without its store."""
 
 from functools import partial
+from http import HTTPStatus
 
 from fastapi import APIRouter
+from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from retinue.errors import RequestError
@@ -64,6 +66,11 @@ def _prepared(runtime: Runtime, own: Style, body: bytes, scope: Scope) -> Stream
 def stored_responses() -> APIRouter:
     """What asks for a response of earlier: there is none."""
     router = APIRouter(tags=["responses"])
+
+    @router.post("/responses/compact")
+    async def compact() -> None:
+        # It would look like a response's name, which takes no POST.
+        raise HTTPException(HTTPStatus.NOT_FOUND)
 
     @router.get("/responses/{response_id}")
     @router.delete("/responses/{response_id}")
