@@ -80,6 +80,23 @@ def test_what_is_no_request_is_logged_under_the_id_that_was_told(server, log):
     eventually(lambda: told in log.text, 5)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_http_1_0_gets_no_chunks(server, stream):
+    body = json.dumps({"messages": QUESTION, "stream": stream}).encode()
+    head = HEAD.replace(b"%d" % len(BODY), b"%d" % len(body)).replace(b"HTTP/1.1", b"HTTP/1.0")
+    host, port = server.url.removeprefix("http://").split(":")
+    answer = b""
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(head + b"\r\n" + body)
+        while piece := connection.recv(65536):
+            answer += piece
+    told, _, given = answer.partition(b"\r\n\r\n")
+    assert b" 200 " in told
+    assert b"transfer-encoding" not in told
+    assert given.startswith(b"data: {" if stream else b'{"id"')
+    assert given.endswith(b"data: [DONE]\n\n" if stream else b"}")
+
+
 def test_rubbish_in_the_midst_of_an_answer_does_not_get_into_it(serving):
     slow = Slow()
     runtime = LoopRuntime(ScriptedModel(calls(("wait", {}))), [slow.function])

@@ -7,6 +7,7 @@ such a head and the body is lost.
 
 import asyncio
 import re
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -68,6 +69,8 @@ class Protocol(HttpToolsProtocol):
             self._fault = HEAD_TOO_LARGE
             raise ValueError("the head is too large")
         super().on_headers_complete()
+        if self.scope["http_version"] == "1.0":
+            _end_with_the_connection(self.cycle)
 
     def on_message_complete(self) -> None:
         self._inside_message = False
@@ -114,6 +117,20 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(_written(error, record.id))
             log.info("%s", record)
         self.transport.close()
+
+
+def _end_with_the_connection(cycle: RequestResponseCycle) -> None:
+    """HTTP/1.0 knows no chunks, which uvicorn would send: what has no length ends with the rest."""
+    send = cycle.send
+
+    async def unchunked(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            # Whatever length was told is the sender's own affair.
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    cycle.chunked_encoding = False
+    cycle.send = unchunked  # type: ignore[method-assign]
 
 
 def _written(error: ErrorAnswer, request_id: str) -> bytes:
