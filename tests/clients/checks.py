@@ -34,10 +34,10 @@ def run(names: Mapping[str, Any]) -> None:
     sys.exit(failed)
 
 
-def raises(kind: type[BaseException], call: Any) -> Any:
+def raises(kind: type[BaseException] | tuple[type[BaseException], ...], call: Any) -> Any:
     """The exception that the call raises; fails where it raises none."""
     try:
         call()
     except kind as error:
         return error
-    raise AssertionError(f"{kind.__name__} was not raised")
+    raise AssertionError(f"{kind} was not raised")

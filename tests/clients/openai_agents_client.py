@@ -1,11 +1,13 @@
-"""openai-agents over chat completions: run, stream, function tools, structured output, errors."""
+"""openai-agents over both APIs: run, stream, function tools, structured output, errors."""
 
+from functools import partial
 from typing import Literal
 
 import openai
 from agents import (
     Agent,
     OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
     Runner,
     function_tool,
     set_tracing_disabled,
@@ -23,24 +25,27 @@ class Forecast(BaseModel):
     degrees: int
 
 
-def agent(model=MODEL, key=KEY, **options) -> Agent:
+APIS = (OpenAIChatCompletionsModel, OpenAIResponsesModel)
+
+
+def agent(api, model=MODEL, key=KEY, **options) -> Agent:
     client = openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key=key, max_retries=0)
-    chat = OpenAIChatCompletionsModel(model=model, openai_client=client)
-    return Agent(name="caller", instructions="Be kind.", model=chat, **options)
+    asked = api(model=model, openai_client=client)
+    return Agent(name="caller", instructions="Be kind.", model=asked, **options)
 
 
-async def check_run():
-    assert (await Runner.run(agent(), "hi")).final_output == SAID
+async def plain(api):
+    assert (await Runner.run(agent(api), "hi")).final_output == SAID
 
 
-async def check_stream():
-    result = Runner.run_streamed(agent(), "read the skill")
+async def stream(api):
+    result = Runner.run_streamed(agent(api), "read the skill")
     kinds = [event.type async for event in result.stream_events()]
     assert "raw_response_event" in kinds
     assert result.final_output == "I read it."
 
 
-async def check_function_tools_are_run_by_the_client():
+async def function_tools_are_run_by_the_client(api):
     for streamed in (False, True):
         cities = []
 
@@ -50,7 +55,7 @@ async def check_function_tools_are_run_by_the_client():
             cities.append(city)  # noqa: B023
             return "rain"
 
-        helper = agent(tools=[weather])
+        helper = agent(api, tools=[weather])
         if streamed:
             result = Runner.run_streamed(helper, "the weather?")
             async for _ in result.stream_events():
@@ -61,18 +66,18 @@ async def check_function_tools_are_run_by_the_client():
         assert cities == ["Bern"]
 
 
-async def check_structured():
-    result = await Runner.run(agent(output_type=Forecast), "forecast")
+async def structured(api):
+    result = await Runner.run(agent(api, output_type=Forecast), "forecast")
     assert result.final_output == Forecast(sky="grey", degrees=7)
 
 
-async def check_several_turns():
-    first = await Runner.run(agent(), "one")
+async def several_turns(api):
+    first = await Runner.run(agent(api), "one")
     items = [*first.to_input_list(), {"role": "user", "content": "my first?"}]
-    assert (await Runner.run(agent(), items)).final_output == "You said: one"
+    assert (await Runner.run(agent(api), items)).final_output == "You said: one"
 
 
-async def check_errors():
+async def errors(api):
     wrong = [
         ("nobody", KEY, openai.NotFoundError),
         (MODEL, WRONG_KEY, openai.AuthenticationError),
@@ -80,10 +85,17 @@ async def check_errors():
     ]
     for model, key, kind in wrong:
         try:
-            await Runner.run(agent(model, key), "busy")
+            await Runner.run(agent(api, model, key), "busy")
         except kind:
             continue
         raise AssertionError(f"{kind.__name__} was not raised")
 
 
-run(globals())
+CHECKS = (plain, stream, function_tools_are_run_by_the_client, structured, several_turns, errors)
+run(
+    {
+        f"check_{check.__name__}_{api.__name__}": partial(check, api)
+        for api in APIS
+        for check in CHECKS
+    }
+)

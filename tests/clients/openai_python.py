@@ -142,6 +142,7 @@ def check_errors():
     for call in (lambda: ask("busy"), lambda: ask("busy", stream=True)):
         error = raises(openai.RateLimitError, call)
         assert error.response.headers["retry-after"] == "1"
+        assert error.response.headers["x-should-retry"] == "false"
     assert raises(openai.BadRequestError, lambda: ask(temperature=9)).param == "temperature"
     assert raises(openai.BadRequestError, lambda: ask(n=2)).param == "n"
     raises(openai.APIError, lambda: list(ask("break", stream=True)))

@@ -15,23 +15,25 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".clients"
+_OFFICIAL = ("openai_python.py", "openai_responses.py")
 PYTHON = {
-    "openai-2": "openai_python.py",
-    "openai-3": "openai_python.py",
-    "langchain": "langchain_openai_client.py",
-    "pydantic-ai": "pydantic_ai_client.py",
-    "litellm": "litellm_client.py",
-    "openai-agents": "openai_agents_client.py",
-    "instructor": "instructor_client.py",
+    "openai-2": _OFFICIAL,
+    "openai-3": _OFFICIAL,
+    "langchain": ("langchain_openai_client.py",),
+    "pydantic-ai": ("pydantic_ai_client.py",),
+    "litellm": ("litellm_client.py",),
+    "openai-agents": ("openai_agents_client.py",),
+    "instructor": ("instructor_client.py",),
+    "databricks": ("databricks_client.py",),
 }
-NODE = {"openai-node": "openai.mjs", "ai-sdk": "ai_sdk.mjs"}
+NODE = {"openai-node": ("openai.mjs", "openai_responses.mjs"), "ai-sdk": ("ai_sdk.mjs",)}
 KEY = "key-of-the-clients"
 SECONDS = 180
 """How long one client's script may take."""
 
 
-def python_command(name: str) -> list[str]:
-    """The script with the interpreter of its environment."""
+def python_commands(name: str) -> list[list[str]]:
+    """The scripts with the interpreter of their environment."""
     pins = HERE / "requirements" / f"{name}.txt"
     place = _place(name, pins)
     python = place / "bin" / "python"
@@ -43,11 +45,11 @@ def python_command(name: str) -> list[str]:
         install = ["pip", "install", "--quiet", "--no-config", "--require-hashes", "-r", str(pins)]
         _made([*uv, *install, "--python", str(making / "bin" / "python")])
         making.rename(place)
-    return [str(python), str(HERE / PYTHON[name])]
+    return [[str(python), str(HERE / script)] for script in PYTHON[name]]
 
 
-def node_command(name: str) -> list[str]:
-    """The script in a folder with the packages that it imports."""
+def node_commands(name: str) -> list[list[str]]:
+    """The scripts in a folder with the packages that they import."""
     place = _place("node", HERE / "node" / "package-lock.json")
     if not place.exists():
         making = place.with_suffix(".making")
@@ -58,10 +60,9 @@ def node_command(name: str) -> list[str]:
         install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
         _made([*install, "--prefix", str(making)])
         making.rename(place)
-    script = place / NODE[name]
     for file in (HERE / "node").glob("*.mjs"):
         shutil.copy(file, place)
-    return ["node", str(script)]
+    return [["node", str(place / script)] for script in NODE[name]]
 
 
 def _place(name: str, pins: Path) -> Path:
@@ -83,10 +84,11 @@ def main(names: list[str]) -> int:
         print("no node here: its clients are left out")
     failed = []
     for name in names or [*PYTHON, *node]:
-        command = python_command(name) if name in PYTHON else node_command(name)
-        print(f"== {name}", flush=True)
-        if not passes(command):
-            failed.append(name)
+        commands = python_commands(name) if name in PYTHON else node_commands(name)
+        for command in commands:
+            print(f"== {name}: {Path(command[-1]).name}", flush=True)
+            if not passes(command):
+                failed.append(name)
     print(f"failed: {', '.join(failed)}" if failed else "all passed")
     return bool(failed)
 

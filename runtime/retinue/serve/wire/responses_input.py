@@ -133,7 +133,10 @@ def _read(item: Item, place: str) -> Strict | None:
     if not isinstance(kind, str):
         raise invalid(f"{place}.type", "must be a string")
     if kind == "item_reference":
-        message = f"'{place}' refers to a stored item, and nothing is stored: send the item itself."
+        message = (
+            f"'{place}' refers to a stored item, and nothing is stored: send the item itself, as "
+            "clients do when told `store: false`."
+        )
         raise RequestError(message, param=place, code="unsupported_parameter")
     if kind in PASSED_OVER or ":" in kind:
         return None
