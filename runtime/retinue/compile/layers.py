@@ -91,7 +91,8 @@ class Layers:
             report.error(node.place, str(error), "path-outside")
             return broken
         except ReadError as error:
-            report.error(node.place, str(error), error.code)
+            hint = "paths start at the project's root" if error.code == "file-not-found" else None
+            report.error(node.place, str(error), error.code, hint)
             return broken
         if path in chain:
             circle = " → ".join([*chain[chain.index(path) :], path])

@@ -99,6 +99,7 @@ class Report:
         self._counts: dict[str, int] = {}
         self._shown: dict[tuple[str, int], str | None] = {}
         self._hidden: dict[str, str] = {}
+        self._passed_over: frozenset[str] = frozenset()
 
     def add_lines(self, file: str, lines: Sequence[str]) -> None:
         self._lines.setdefault(file, lines)
@@ -108,6 +109,10 @@ class Report:
         for piece in _UNSEEN.split(value):
             if len(piece) >= _MIN_HIDDEN:
                 self._hidden[piece] = written
+
+    def pass_over(self, codes: frozenset[str]) -> None:
+        """Say nothing more under these codes: what they would say may be wrong."""
+        self._passed_over = codes
 
     def _said(self, text: str) -> str:
         """A message or a hint, clean. It may show a value's beginning alone."""
@@ -131,12 +136,14 @@ class Report:
         hint: str | None = None,
         related: Related = (),
     ) -> None:
-        if self._is_full(place.file):
+        if code in self._passed_over or self._is_full(place.file):
             return
         message, hint = self._said(message), hint and self._said(hint)
         self.add(Diagnostic(place, message, code, hint, "error", self._line(place), related))
 
     def warning(self, place: Location, message: str, code: str, hint: str | None = None) -> None:
+        if code in self._passed_over:
+            return
         message, hint = self._said(message), hint and self._said(hint)
         self.add(Diagnostic(place, message, code, hint, "warning", self._line(place)))
 

@@ -61,6 +61,9 @@ class Compilation:
 
 _NOTHING_GIVEN = CompileContext()
 
+_MAY_BE_INHERITED = frozenset({"missing-key", "undeclared-variable", "unused-variable"})
+"""What can't be told of an agent whose `extends` can't be read as a whole."""
+
 
 def compile_agents(
     project: Project,
@@ -230,6 +233,8 @@ class _Compiler:
         if file.document is None:
             return None
         layer = self._layers.agent(file.document, file.report)
+        if layer.failed:
+            file.report.pass_over(_MAY_BE_INHERITED)
         layer = self._with(self._shared.named.taken(layer.root), layer)
         root = self._shared.named.applied(layer.root, file.report)
         read = read_agent(root, file.report)
