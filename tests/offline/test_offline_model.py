@@ -185,6 +185,14 @@ async def test_a_tool_error_is_told_as_it_is(result: str) -> None:
     assert NOTICE in text
 
 
+async def test_what_another_stand_in_answered_is_passed_on_as_it_is() -> None:
+    theirs = await text_after(USER, *turn(({"query": "revenue by city"}, answered())))
+    assert theirs.startswith("**Revenue by city**")
+    tool = Tool("ask_analyst", "Ask the agent analyst.", {"required": ["question"]})
+    asked = turn(({"question": "revenue by city"}, theirs), name=tool.name)
+    assert await text_after(USER, *asked, tools=[tool]) == theirs
+
+
 async def test_a_failed_query_is_told() -> None:
     failed = json.dumps({"status": "FAILED", "error": {"error": "the query was stopped"}})
     text = await text_after(USER, *turn(({"query": "revenue by city"}, failed)))

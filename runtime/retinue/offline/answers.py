@@ -102,6 +102,8 @@ def _texts(*values: object) -> Iterable[str]:
 
 def as_markdown(reply: Reply | None, raw: str, tool: str) -> str:
     """The whole answer, with the notice that no model wrote it."""
+    if reply is None and raw.endswith(NOTICE):  # a sub-agent's, which another stand-in wrote
+        return raw
     if reply is None:
         body = (
             f"The tool `{tool}` did not give an answer that I can read. It said:\n\n{_quoted(raw)}"
