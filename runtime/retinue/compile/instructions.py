@@ -1,5 +1,6 @@
 """`instructions` of an agent file → Instructions: the prompt read, its variables checked."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,8 @@ from retinue.diagnostics import Location, did_you_mean
 
 _ROOT: Path = ("instructions",)
 _VARIABLES: Path = ("instructions", "variables")
+_PATH = re.compile(r"[\w./-]{1,200}\.(?:md|txt|j2|jinja2?)")
+"""A text that is nothing but a file's path, and surely meant for `file`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,10 @@ class InstructionsStage:
         if not text.strip():
             self._no_text(node.place)
             return None
+        if _PATH.fullmatch(text.strip()):
+            hint = f"write 'instructions: {{file: {text.strip()}}}'"
+            message = "the model gets this path, and not what the file says"
+            self.report.warning(node.place, message, "wrong-value", hint)
         if len(text) > MAX_PROMPT_BYTES:
             message = (
                 f"the text has {len(text):,} characters; at most {MAX_PROMPT_BYTES:,} are read"

@@ -142,7 +142,10 @@ def _hint(body: str) -> str:
         return f"the form is {_FORMS[body]}"
     if _NAMES["env"].fullmatch(body):
         return f"did you mean ${{env.{body}}}? or {_ESCAPE}"
-    kind = body.partition(".")[0]
+    kind, dot, name = body.partition(".")
+    tidy = kind.strip().lower()
+    if tidy in _NAMES and dot:
+        return f"did you mean ${{{tidy}.{name.strip()}}}? or {_ESCAPE}"
     near = did_you_mean(kind, list(_NAMES)) or f"one of: {', '.join(_NAMES)}"
     return f"{near} or {_ESCAPE}" if near.endswith("?") else f"{near}; {_ESCAPE}"
 

@@ -169,6 +169,8 @@ class _Form:
             self._unknown_key(path, root)
         else:
             code, message, hint = _sentence(details)
+            if kind == "model_type" and hint is None:
+                hint = _keys(_spec_at(self.kind, path))
             self.report.error(root.at(path), message, code, hint)
 
     def stands_for(self, key: str, root: Node, path: Path) -> bool:
@@ -199,6 +201,12 @@ class _Form:
         where = f" in {_dotted(path[:-1])}" if path[:-1] else ""
         hint = _key_hint(spec, key)
         self.report.error(root.key(path), f"unknown key {_key(key)}{where}", "unknown-key", hint)
+
+
+def _keys(spec: type[Spec] | None) -> str | None:
+    """What an object holds, where that is little."""
+    keys = list(spec.model_fields) if spec else []
+    return f"its keys: {', '.join(keys)}" if 0 < len(keys) <= _MOST_KEYS else None
 
 
 def _dotted(path: Path) -> str:
@@ -232,6 +240,10 @@ def _spec_in(kind: Any) -> type[Spec] | None:
     found = (_spec_in(inner) for inner in get_args(kind))
     return next((spec for spec in found if spec is not None), None)
 
+
+_MOST_KEYS = 8
+_YAML_1_1 = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
+"""What YAML took for switches before version 1.2."""
 
 _Sentence = tuple[str, str, str | None]
 
@@ -321,8 +333,12 @@ def _space(value: object) -> str | None:
 
 
 def _fix(kind: str, value: object) -> str | None:
+    if kind == "names_or_object" and isinstance(value, list):
+        return "write each under its name: 'tickets: {url: …}'"
     if kind in ("model_type", "dict_type", "names_or_object"):
         return _space(value)
+    if kind == "bool_type" and isinstance(value, str) and value.lower() in _YAML_1_1:
+        return f"write {str(_YAML_1_1[value.lower()]).lower()}"
     if kind in ("string_type", "string_or_object") and isinstance(value, int | float):
         return "put it in quotes"
     if kind in ("int_type", "float_type", "bool_type") and isinstance(value, str):
