@@ -106,6 +106,21 @@ async def test_without_credentials_it_is_said_once(online, helper):
     assert "databricks auth login" in headline
 
 
+async def test_without_credentials_each_place_that_needs_them_is_told(online, helper, project):
+    (project / "retinue.yaml").write_text("models: {analyst: databricks/claude}\n")
+    helper(
+        "model: {name: openai/gpt-5.4, api_key: '${secret.llm/openai}', fallbacks: [analyst]}\n"
+        "instructions: Hi.\n"
+    )
+    done = await online(None, "helper")
+    secret, fallback = said(done)
+    assert secret.startswith("agents/helper.yaml:1:")
+    assert "RETINUE_SECRET_LLM_OPENAI is not set in the environment, and no workspace" in secret
+    assert secret.endswith("[online-secret]")
+    assert "api_key: '${secret.llm/openai}', fallbacks: [analyst]}\n" in done.stderr
+    assert fallback.startswith("agents/helper.yaml:1:76: no Databricks credentials were found")
+
+
 async def test_a_provider_without_its_key_is_told(online, helper):
     helper("model: anthropic/claude-sonnet-4-5\ninstructions: Hi.\n")
     without = await online(None)

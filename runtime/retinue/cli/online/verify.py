@@ -29,6 +29,7 @@ Found = list[tuple[str, Finding]]
 
 # A Databricks route's own key; with it the workspace isn't asked.
 _OWN_KEY = Ref("env", "DATABRICKS_API_KEY", default="")
+_NO_WORKSPACE = "set the variable, or log in with `databricks auth login`"
 _NO_VALUE = "give the bundle variable with --var, or name a --target that has it"
 _SERVERS_AT_ONCE = 8
 
@@ -71,15 +72,18 @@ class _Checks:
 
     async def agent(self, agent: Agent, places: Places) -> Found:
         """Everything that is wrong with it. Secrets come first: servers may need them."""
-        routes = (agent.model, *agent.model.fallbacks)
-        deployments = list(dict.fromkeys(d for route in routes for d in route.deployments))
-        needed = [("model", ref) for one in deployments for ref in references(one)]
+        deployments = dict.fromkeys(agent.model.deployments, "model")
+        for index, fallback in enumerate(agent.model.fallbacks):
+            for one in fallback.deployments:
+                deployments.setdefault(one, f"model.fallbacks.{index}")
+        needed = [(path, ref) for one, path in deployments.items() for ref in references(one)]
         needed += [(_path(s), ref) for s in agent.mcp_servers for ref in references(s)]
         found = await _side_by_side(
             self._within(path, "online-secret", self._prepare(ref)) for path, ref in needed
         )
         checks = [
-            self._within("model", "online-model", self._model(d), d.model) for d in deployments
+            self._within(path, "online-model", self._model(d), d.model)
+            for d, path in deployments.items()
         ]
         later = {key.key for key in agent.unsupported}
         checks += [
@@ -141,9 +145,13 @@ class _Checks:
     async def _secret(self, ref: Ref) -> list[Finding]:
         try:
             self._outer(ref)
-        except MissingReferenceError:
+        except MissingReferenceError as unset:
             self._unreadable.add(ref.name)
-            api = await self._api()
+            try:
+                api = await self._api()
+            except MissingReferenceError:
+                message = f"{unset}, and no workspace can be asked for it without credentials"
+                return [Finding("online-secret", message, _NO_WORKSPACE, value=str(ref))]
             scope, _, key = ref.name.partition("/")
             read = await resources.read_secret(api, scope, key)
             if not isinstance(read, str):
