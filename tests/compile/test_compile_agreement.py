@@ -24,7 +24,7 @@ BEYOND_A_SCHEMA: tuple[tuple[str, str], ...] = (
     ("not-a-file|not-utf8|duplicate-(agent|server|tool|resource)", ""),
     ("wrong-type", "expected an object with keys"),
     ("missing-key", r"^'(model|instructions|model\.name|name)' is missing"),
-    ("out-of-range", "^max is"),
+    ("out-of-range", "^(max|first_token|idle) is"),
     ("bad-name", "can't be a tool's name"),
     ("wrong-value", "expected (CATALOG|a connection's|an app's)"),
     # What concerns several keys, or an item's neighbours.

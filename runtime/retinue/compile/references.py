@@ -14,6 +14,8 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CREDENTIALS = re.compile(r"(?i)(?:bearer|basic)\s+\S{8,}")
 _LINE_BREAK = re.compile(r"[\r\n]")
 _NUL = re.compile("\0")
+# How shells and templates elsewhere write a variable.
+_FOREIGN = re.compile(r"^(\$[A-Za-z_]\w*|%\w+%)$|\{\{.*\}\}")
 _CLEAR = "write ${secret.scope/key} or ${env.NAME}, and revoke the secret if it was shared"
 
 
@@ -37,6 +39,11 @@ def reference(
     if _NUL.search(str(value)) or ((url or line) and _LINE_BREAK.search(str(value))):
         message = "a line break or NUL character can't be used here"
         report.error(root.at(path), message, "control-character")
+    if _FOREIGN.search(str(value)):
+        # A program's arguments may mean it so.
+        tell = report.error if url or line else report.warning
+        message = "this stands there as it is: it is no reference"
+        tell(root.at(path), message, "bad-reference", "write ${env.NAME}")
     if url and (mistake := url_mistake(value)):
         report.error(root.at(path), *mistake)
     return value if isinstance(value, Template) else str(value)

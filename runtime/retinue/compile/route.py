@@ -42,7 +42,7 @@ def compile_route(
         deployments=deployments,
         name=name or deployments[0].model,
         settings=MappingProxyType(known),
-        timeout=_timeouts(spec),
+        timeout=_timeouts(spec, root, (*path, "timeout"), report),
         prompt_caching=spec.settings.prompt_caching or False,
     )
 
@@ -61,8 +61,13 @@ def compile_route(
     )
 
 
-def _timeouts(spec: ModelSpec) -> Timeouts:
+def _timeouts(spec: ModelSpec, root: Node, path: Path, report: Report) -> Timeouts:
     given = spec.timeout
+    for key in ("first_token", "idle"):
+        part = getattr(given, key)
+        if part is not None and part > given.total:
+            message = f"{key} is {part:g} s, and total {given.total:g} s"
+            report.error(root.at((*path, key)), message, "out-of-range", "raise `total`")
     return Timeouts(total=given.total, first_token=given.first_token, idle=given.idle)
 
 
