@@ -1,6 +1,7 @@
 """The adapter's connections: hung up in time, never endless, never led elsewhere, no stray keys."""
 
 import asyncio
+import threading
 from contextlib import aclosing
 from typing import Any
 
@@ -171,3 +172,16 @@ async def test_an_apps_own_secret_stays_at_home(workspace: pytest.MonkeyPatch) -
     assert isinstance(events[-1], ModelFinished)
     assert len(heads) == 1
     assert heads[0].startswith("POST /serving-endpoints/chat/completions")
+
+
+async def test_all_who_wait_for_litellm_wait_for_one_thread() -> None:
+    models = [LiteLLMModel(Deployment(model="openai/m"), environment({})) for _ in range(20)]
+    before = threading.active_count()
+    waiting = [asyncio.create_task(model.warm()) for model in models]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert threading.active_count() <= before + 1
+    waiting[0].cancel()
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(done[0], asyncio.CancelledError)
+    assert done[1:] == [None] * 19

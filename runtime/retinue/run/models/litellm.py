@@ -65,7 +65,7 @@ def import_litellm() -> Any:
     databricks.DatabricksBase._get_oauth_m2m_token = _no_token  # noqa: SLF001
     # OpenAI's library would follow redirects, and show nobody what comes in.
     client = importlib.import_module("retinue.run.models.litellm_client")
-    litellm.aclient_session = client.open_session()
+    litellm.aclient_session = litellm.aclient_session or client.open_session()
     # Its log quotes what providers answer.
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -74,6 +74,19 @@ def import_litellm() -> Any:
 
 def _no_token(*_: Any) -> str:
     return ""
+
+
+_IMPORTS: dict[asyncio.AbstractEventLoop, asyncio.Task[Any]] = {}
+
+
+async def _imported() -> Any:
+    """`import_litellm` in one thread for all who wait: the others are there to find addresses."""
+    loop = asyncio.get_running_loop()
+    task = _IMPORTS.get(loop)
+    if task is None:
+        task = _IMPORTS[loop] = loop.create_task(asyncio.to_thread(import_litellm))
+        task.add_done_callback(lambda _: _IMPORTS.pop(loop, None))
+    return await asyncio.shield(task)
 
 
 class LiteLLMModel:
@@ -95,7 +108,7 @@ class LiteLLMModel:
     async def warm(self) -> None:
         """Import litellm in a thread, so that the first call needn't wait for it. Idempotent."""
         if self._litellm is None:
-            self._litellm = await asyncio.to_thread(import_litellm)
+            self._litellm = await _imported()
             self._dialect = Dialect.of(self._deployment.model, self._known())
 
     def _known(self) -> Mapping[str, Any]:
