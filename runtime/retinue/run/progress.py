@@ -108,7 +108,7 @@ class Progress:
                 return
         if self.check and text:
             yield TextDelta(text)
-        self.messages.append(replace(turn.message(), content=text))
+        self.messages.append(Message("assistant", text))
         self.stop("stop" if reason == "tool_calls" else reason, self._cut_by(reason))
 
     def _repair(self, turn: Turn, problem: str, check: OutputCheck) -> None:

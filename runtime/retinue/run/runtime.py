@@ -118,7 +118,7 @@ class Runtime:
         for ready in self._ready.values():
             self._background.append(asyncio.create_task(ready.model.warm()))
 
-    async def run(
+    def run(
         self,
         name: str,
         conversation: Sequence[Message],
@@ -133,13 +133,7 @@ class Runtime:
         when a required tool server is down, and what `retinue.run.loop.run` raises. Close it
         (`aclosing`) to stop the run.
         """
-        agent = self._ready[name].agent
-        check_parts(conversation, agent.model)
-        budget = Budget(agent.limits)
-        events = self._run(name, conversation, options or RunOptions(), caller or Caller(), budget)
-        async with aclosing(events):
-            async for event in events:
-                yield event
+        return self._run(name, conversation, options or RunOptions(), caller or Caller())
 
     async def _run(
         self,
@@ -147,9 +141,13 @@ class Runtime:
         conversation: Sequence[Message],
         options: RunOptions,
         caller: Caller,
-        budget: Budget,
+        budget: Budget | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The run of `name`, and of the agents that it hands the conversation over to."""
+        if budget is None:
+            agent = self._ready[name].agent
+            check_parts(conversation, agent.model)
+            budget = Budget(agent.limits)
         before: tuple[Message, ...] = ()
         spent = budget
         while True:
@@ -171,6 +169,9 @@ class Runtime:
                         continue
                     end = event
             if context.handoff is None or end.reason != "stop":
+                if spent is budget:
+                    yield end
+                    return
                 messages = (*before, *end.messages)
                 yield replace(end, messages=messages, usage=budget.usage, turns=budget.turns)
                 return

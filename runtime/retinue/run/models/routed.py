@@ -104,7 +104,7 @@ def _asked(route: Route, deployment: Deployment, request: ModelRequest) -> Model
         settings = within(settings, request.most_tokens, facts(deployment.model).max_output)
     if _ABOUT_TOOLS in settings and not request.tools:
         settings = {name: value for name, value in settings.items() if name != _ABOUT_TOOLS}
-    if settings is request.settings and route.prompt_caching == request.prompt_caching:
+    if settings == request.settings and route.prompt_caching == request.prompt_caching:
         return request
     return replace(
         request,
@@ -115,9 +115,9 @@ def _asked(route: Route, deployment: Deployment, request: ModelRequest) -> Model
 
 
 def _named(event: ModelFinished, place: Place) -> ModelFinished:
-    deployment = place.deployment
-    usage = replace(event.usage, cost_usd=cost(deployment, event.usage))
-    return replace(event, model=deployment.model, usage=usage)
+    deployment, usage = place.deployment, event.usage
+    priced = usage.costing(cost(deployment, usage))
+    return ModelFinished(event.reason, priced, deployment.model)
 
 
 def _logged(hop: ModelRetried) -> ModelRetried:

@@ -80,6 +80,9 @@ class Reply:
         return chunks
 
     def _decoded(self, event: bytes) -> list[Any]:
+        if event == _DONE:
+            self.done = True
+            return []
         try:
             return [orjson.loads(event)]
         except orjson.JSONDecodeError:
