@@ -90,6 +90,7 @@ def command(
         "settings": model_settings(temperature, max_tokens),
         # Of the server, not of each worker: a client must not see it change.
         "created": int(time.time()),
+        "local": listener.loopback,
     }
     notes = [OFFLINE_BANNER, *offline_gaps(compiled)] if offline else []
     if "databricks" in access.modes.values() and not access.proxied:

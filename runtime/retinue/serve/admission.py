@@ -76,15 +76,21 @@ class Access:
         """By the agents' names."""
         return self._modes
 
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """The agents that anyone may use who reaches this process."""
+        if self.proxied:
+            return ()
+        return tuple(name for name, mode in self._modes.items() if mode != "api_key")
+
     def refuse_open(self) -> None:
         """Raises AccessError where callers from elsewhere would be let in unchecked."""
-        unchecked = [name for name, mode in self._modes.items() if mode != "api_key"]
-        if not unchecked or self.proxied:
+        if not self.unchecked:
             return
         raise AccessError(
             f"this address can be reached from other machines, and nothing would check who calls "
-            f"{', '.join(unchecked)}: write `auth: {{mode: api_key}}` in the agent's file or in "
-            f"retinue.yaml and set {VARIABLE}, or listen on 127.0.0.1"
+            f"{', '.join(self.unchecked)}: write `auth: {{mode: api_key}}` in the agent's file or "
+            f"in retinue.yaml and set {VARIABLE}, or listen on 127.0.0.1"
         )
 
     def identify(self, headers: Headers) -> Identity:

@@ -18,6 +18,7 @@ from retinue.serve.access import AccessLog, record_of
 from retinue.serve.admission import Access, Gate
 from retinue.serve.answers import Pace
 from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
+from retinue.serve.hosts import LocalHosts
 from retinue.serve.info import HEALTH_PATHS, Info
 from retinue.serve.openapi import document
 from retinue.serve.overload import Capacity, Door, House
@@ -38,19 +39,22 @@ def app_for(
     capacity: Capacity | None = None,
     access: Access | None = None,
     created: int | None = None,
+    local: bool = False,
 ) -> FastAPI:
     """The app that serves the runtime's agents, and opens the runtime for as long as it lives.
 
     `access` says who may call, by default what the agents say, for a process that no proxy of
     Databricks stands before. `created` (what `/v1/models` says) is in Unix seconds, by default
-    now. Raises AccessError.
+    now. `local` says that only this machine reaches the app: where it checks no callers it then
+    answers to no public name. Raises AccessError.
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
     capacity = capacity or Capacity()
     access = access or Access(runtime.agents.values())
     table = endpoints(runtime, pace, capacity.max_body, proxied=access.proxied)
-    app = _App(table, access, House(capacity), _lifespan(runtime))
+    guarded = local and bool(access.unchecked)
+    app = _App(table, access, House(capacity), _lifespan(runtime), guarded=guarded)
     info = Info(runtime, created or int(time.time()), [one.paths[0] for one in table])
     for prefix in PREFIXES:
         app.include_router(info.models(), prefix=prefix, include_in_schema=prefix == PREFIXES[0])
@@ -69,7 +73,13 @@ class _App(FastAPI):
     """FastAPI, with the paths that carry tokens in front of its middleware and router."""
 
     def __init__(
-        self, table: tuple[Endpoint, ...], access: Access, house: House, lifespan: Any
+        self,
+        table: tuple[Endpoint, ...],
+        access: Access,
+        house: House,
+        lifespan: Any,
+        *,
+        guarded: bool,
     ) -> None:
         super().__init__(
             title="Retinue",
@@ -83,6 +93,7 @@ class _App(FastAPI):
         )
         self._table = table
         self._access = access
+        self._guarded = guarded
         self._hot: dict[str, ASGIApp] = {}
         for endpoint in table:
             self._hot |= dict.fromkeys(endpoint.paths, Door(house, endpoint.app))
@@ -95,7 +106,7 @@ class _App(FastAPI):
         front: ASGIApp = _Front(self._hot, super().build_middleware_stack())
         if self._access.checks:
             front = Gate(self._access, OPEN_PATHS, front)
-        return AccessLog(front)
+        return AccessLog(LocalHosts(front) if self._guarded else front)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:

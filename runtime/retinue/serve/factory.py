@@ -30,13 +30,15 @@ def create_app(
     settings: Mapping[str, JsonValue] | None = None,
     created: int | None = None,
     capacity: Capacity | None = None,
+    local: bool = False,
 ) -> FastAPI:
     """The app that serves the named agents of a project, or all of them; the first is the default.
 
     `offline` replaces every model and every Databricks server by its twin. `variables` and
     `target` are those of the bundle. `model` is one of retinue.yaml's, or a LiteLLM id, in place of
     the agents' own, and `settings` are OpenAI request parameters over theirs. `created` is what
-    `/v1/models` says, in Unix seconds. Raises CompileError, ProjectError and AccessError.
+    `/v1/models` says, in Unix seconds. `local` says that only this machine reaches the app, so that
+    pages of other sites are kept out. Raises CompileError, ProjectError and AccessError.
 
     Whoever serves the app at an address that other machines reach sees to it that `auth` fits:
     the app doesn't know the address.
@@ -55,6 +57,7 @@ def create_app(
         settings=settings or {},
         created=created,
         capacity=capacity,
+        local=local,
     )
 
 
@@ -66,9 +69,10 @@ def app_of(
     settings: Mapping[str, JsonValue],
     created: int | None,
     capacity: Capacity | None,
+    local: bool,
 ) -> FastAPI:
     """As `create_app`, for agents that are compiled already."""
     chosen = [agent.with_model(model, settings) for agent in agents]
     access = Access(chosen, os.environ)
     runtime = runtime_for(chosen, offline=offline, patience=PATIENCE)
-    return app_for(runtime, created=created, access=access, capacity=capacity)
+    return app_for(runtime, created=created, access=access, capacity=capacity, local=local)
