@@ -23,6 +23,7 @@ class Hasty(Protocol):
     """As Protocol, for tests that don't wait."""
 
     head_seconds = 0.5
+    rest_seconds = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,36 @@ def test_a_body_may_take_longer_than_the_head(connection):
     time.sleep(0.8)
     connection.sendall(BODY[5:])
     assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+REFUSED = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
+
+
+def test_the_rest_of_a_body_that_drips_after_its_answer_is_cut(connection):
+    connection.sendall(REFUSED)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 415")
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        for _ in range(200):
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+
+class Impatient(Protocol):
+    """As Protocol, with a connection's silence cut short."""
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self.timeout_keep_alive = 0.5
+
+
+def test_a_connection_is_closed_after_silence_where_the_body_came_after_the_answer():
+    with running(LoopRuntime(ScriptedModel()), protocol=Impatient) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(REFUSED)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 415")
+            connection.sendall(b"x" * 1000)
+            assert connection.recv(100) == b""
 
 
 def test_what_is_no_request_is_logged_under_the_id_that_was_told(server, log):

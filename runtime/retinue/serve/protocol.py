@@ -28,12 +28,15 @@ class Protocol(HttpToolsProtocol):
 
     head_seconds = 20.0
     """How long a request's head may take, and a new connection's silence before it."""
+    rest_seconds = 20.0
+    """How long the rest of a body may take whose request is answered already, such as by 401."""
 
     _inside_message = False
     _inside_head = False
     _head_size = 0
     _large_piece = False
     _head_timer: asyncio.TimerHandle | None = None
+    _rest_timer: asyncio.TimerHandle | None = None
     _fault: ErrorAnswer = MALFORMED
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,6 +45,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_rest()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -60,6 +64,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._inside_message = self._inside_head = True
         self._head_size = 0
+        self._unset_keepalive_if_required()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -75,6 +80,19 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._inside_message = False
         super().on_message_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # The body has stopped the clock of the silence that follows.
+            self._stop_rest()
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        inside_body = self._inside_message and not self._inside_head
+        if inside_body and self.cycle.response_complete and not self.transport.is_closing():
+            self._rest_timer = self.loop.call_later(self.rest_seconds, self.transport.close)
 
     def send_400_response(self, _message: str) -> None:
         """What uvicorn calls for bytes that aren't HTTP, and for what the callbacks raise."""
@@ -104,6 +122,11 @@ class Protocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_rest(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
 
     @property
     def _answering(self) -> bool:
