@@ -149,8 +149,7 @@ def test_a_runtime_names_every_key_that_it_can_not_run(agents: dict[str, Agent])
     with pytest.raises(NotSupportedError) as raised:
         Runtime(agents.values())
     lines = str(raised.value).splitlines()
-    functions = "mcp_servers.tools.databricks.functions"
-    assert f"agents/sales-analyst.yaml:15:24: '{functions}' is not supported yet" in lines
+    assert "agents/sales-analyst.yaml:10:30: 'skills.0.scripts' is not supported yet" in lines
     assert len(lines) == 1 + sum(len(agent.unsupported) for agent in agents.values())
 
 

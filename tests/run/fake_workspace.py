@@ -5,9 +5,11 @@ import socket
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import ClientSession, web
+
+Fake = TypeVar("Fake", bound="FakeWorkspace")
 
 CLIENT = ("an-app", "an-apps-secret")
 
@@ -52,7 +54,10 @@ class FakeWorkspace:
     async def _forwarded(self, request: web.Request) -> web.Response:
         if request.method == "GET":  # the stream of a server's own messages
             return web.Response(status=405)
-        kept = ("accept", "content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method")
+        kept = (
+            *("accept", "content-type", "mcp-session-id"),
+            *("mcp-protocol-version", "mcp-method", "mcp-name"),
+        )
         headers = {name: value for name, value in request.headers.items() if name.lower() in kept}
         body = await request.read()
         async with ClientSession() as session:
@@ -82,7 +87,13 @@ class FakeWorkspace:
 @asynccontextmanager
 async def workspace(**options: Any) -> AsyncIterator[FakeWorkspace]:
     """A fake at a port of its own."""
-    fake = FakeWorkspace(**options)
+    async with opened(FakeWorkspace(**options)) as fake:
+        yield fake
+
+
+@asynccontextmanager
+async def opened(fake: Fake) -> AsyncIterator[Fake]:
+    """The fake at a port of its own."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", fake.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import socket
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,8 +15,8 @@ from retinue.errors import ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
 from retinue.run.references import environment
+from run.launching import free_port, launch
 
-MODERN = Path(__file__).parent / "servers" / "modern.py"
 KEY = "hunter2-hunter2"
 FINE = ToolResult("fine")
 
@@ -46,26 +44,6 @@ async def failure(connection: Connection, name: str = "good", **arguments: Any) 
 
 
 # A real server -------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def launch(port: int) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(sys.executable, str(MODERN), str(port))
-    for _ in range(400):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.025)
-        else:
-            writer.close()
-            return process
-    raise AssertionError("the server did not start")
 
 
 async def test_a_real_server_through_its_life() -> None:

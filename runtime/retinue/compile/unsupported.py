@@ -9,10 +9,6 @@ from retinue.diagnostics import Location
 
 _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
     ("skills", "*", "scripts"),
-    *(
-        ("mcp_servers", "*", "databricks", kind)
-        for kind in ("genie", "sql", "functions", "vector_search", "connection", "app")
-    ),
     ("mcp_servers", "*", "tools", "require_approval"),
     ("guardrails",),
     ("session",),

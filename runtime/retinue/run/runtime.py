@@ -14,7 +14,7 @@ from retinue.run.caller import Caller
 from retinue.run.context import RunContext
 from retinue.run.events import Event, RunFinished
 from retinue.run.loop import run
-from retinue.run.mcp import Connection
+from retinue.run.mcp import Connection, UserConnection
 from retinue.run.messages import Message
 from retinue.run.models import MODELS, open_model
 from retinue.run.models.media import check_parts
@@ -65,7 +65,7 @@ class Runtime:
         self._models = models
         self._patience = patience
         self._lookup = lookup or environment()
-        self._connections: dict[ToolServer, Connection] = {}
+        self._connections: dict[ToolServer, Connection | UserConnection] = {}
         self._background: list[asyncio.Task[None]] = []
         self._ready = {name: self._prepare(agent) for name, agent in known.items()}
 
@@ -80,9 +80,10 @@ class Runtime:
             Prompt(agent),
         )
 
-    def _connection(self, server: ToolServer) -> Connection:
+    def _connection(self, server: ToolServer) -> Connection | UserConnection:
         if server not in self._connections:
-            self._connections[server] = Connection(server, self._lookup)
+            kind = UserConnection if server.auth == "user" else Connection
+            self._connections[server] = kind(server, self._lookup)
         return self._connections[server]
 
     async def __aenter__(self) -> Self:
@@ -152,14 +153,14 @@ class Runtime:
         spent = budget
         while True:
             ready = self._ready[name]
-            self._require(ready.agent)
-            system = self.system_prompt(name, caller)
+            toolbox = await self._toolbox(ready, caller)
+            system = ready.prompt.render(caller, toolbox.notices)
             context = RunContext(spent, caller)
             events = run(
                 (Message("system", system), *conversation) if system else conversation,
                 model=ready.model,
-                toolbox=ready.toolbox,
-                options=_allowed(options, ready),
+                toolbox=toolbox,
+                options=_allowed(options, ready.agent, toolbox),
                 context=context,
             )
             async with aclosing(events):
@@ -195,12 +196,18 @@ class Runtime:
             ends = [event async for event in events if isinstance(event, RunFinished)]
         return ends[-1]
 
-    def _require(self, agent: Agent) -> None:
-        for server in agent.mcp_servers:
+    async def _toolbox(self, ready: _Ready, caller: Caller) -> AgentToolbox:
+        """The caller's, with every server that the agent requires."""
+        for server in ready.agent.mcp_servers:
             connection = self._connections[server]
-            if server.required and not connection.available:
-                why = connection.problem or "it is still starting"
-                raise NotReadyError(f"{agent.name} needs the tool server '{server.name}': {why}")
+            if server.required and isinstance(connection, UserConnection):
+                await connection.require(caller)
+        toolbox = await ready.toolbox.of(caller)
+        for server, why in toolbox.missing:
+            if server.required:
+                name = ready.agent.name
+                raise NotReadyError(f"{name} needs the tool server '{server.name}': {why}")
+        return toolbox
 
     def system_prompt(self, name: str, caller: Caller | None = None) -> str:
         """The system prompt as a run by `caller` would send it now."""
@@ -234,17 +241,17 @@ def _refuse_unsupported(agents: Iterable[Agent]) -> None:
         raise NotSupportedError("\n".join(["these agents can't be run yet:", *lines]))
 
 
-def _allowed(options: RunOptions, ready: _Ready) -> RunOptions:
+def _allowed(options: RunOptions, agent: Agent, toolbox: AgentToolbox) -> RunOptions:
     """The options, with the agent's own form of answers. Raises RequestError."""
-    check_bounds(ready.agent.model.bounds, options.settings)
-    own = {tool.name for tool in ready.toolbox.tools} if options.tools else set()
+    check_bounds(agent.model.bounds, options.settings)
+    own = {tool.name for tool in toolbox.tools} if options.tools else set()
     for index, tool in enumerate(options.tools):
         if tool.name in own:
             raise RequestError(
                 f"the agent has a tool named '{tool.name}' itself: give yours another name",
                 param=f"tools[{index}].function.name",
             )
-    if options.output is None and ready.agent.output_schema is not None:
-        form = OutputFormat(schema=ready.agent.output_schema, trusted=True)
+    if options.output is None and agent.output_schema is not None:
+        form = OutputFormat(schema=agent.output_schema, trusted=True)
         return replace(options, output=form)
     return options

@@ -1,5 +1,6 @@
 """Connections and built-in tools → the one `Toolbox` of an agent, whose calls never raise."""
 
+import asyncio
 import hashlib
 import logging
 import re
@@ -9,12 +10,13 @@ from dataclasses import dataclass
 
 import orjson
 
-from retinue.agent import JsonValue
+from retinue.agent import JsonValue, ToolServer
 from retinue.diagnostics import did_you_mean
 from retinue.errors import ToolError
+from retinue.run.caller import Caller
 from retinue.run.context import RunContext
 from retinue.run.events import ToolResult
-from retinue.run.mcp import Connection
+from retinue.run.mcp import Connection, UserConnection, UsersTools
 from retinue.run.messages import ToolCall
 from retinue.run.ports import Tool
 from retinue.run.schema import Check, bounded_check, full_check
@@ -26,6 +28,9 @@ Arguments = dict[str, JsonValue]
 _LONGEST_NAME = 64
 _LONGEST_ARGUMENTS = 1_000_000
 
+
+Source = Connection | UserConnection | UsersTools
+"""A server as a toolbox knows it."""
 
 Run = Callable[[Arguments, RunContext], Awaitable[ToolResult]]
 
@@ -44,7 +49,7 @@ class _Entry:
 
     tool: Tool
     run: Run
-    source: Connection | None = None
+    source: Source | None = None
     _check: Check | None = None
 
     @property
@@ -65,13 +70,20 @@ class AgentToolbox:
     Connections may be shared with other toolboxes; they are not closed here.
     """
 
-    def __init__(
-        self, connections: Sequence[Connection], built_ins: Sequence[BuiltIn] = ()
-    ) -> None:
-        self._connections = tuple(connections)
+    def __init__(self, sources: Sequence[Source], built_ins: Sequence[BuiltIn] = ()) -> None:
+        self._sources = tuple(sources)
         self._built_ins = tuple(built_ins)
         self._seen: object = None
         self._entries: dict[str, _Entry] = {}
+
+    async def of(self, caller: Caller) -> "AgentToolbox":
+        """The toolbox as a run of the caller has it: itself, unless a server's tools are for each
+        user to list.
+        """
+        if all(_is_common(source) for source in self._sources):
+            return self
+        shown = (_shown(source, caller) for source in self._sources)
+        return AgentToolbox(await asyncio.gather(*shown), self._built_ins)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -80,11 +92,18 @@ class AgentToolbox:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        missing = [c for c in self._connections if not c.available]
         return tuple(
-            f"The tool server '{c.server.name}' is not available: "
-            f"{c.problem or 'it is still starting'}."
-            for c in missing
+            f"The tool server '{server.name}' is not available: {problem}."
+            for server, problem in self.missing
+        )
+
+    @property
+    def missing(self) -> tuple[tuple[ToolServer, str], ...]:
+        """The servers that are down, and why, in one clause."""
+        return tuple(
+            (source.server, source.problem or "it is still starting")
+            for source in self._sources
+            if not source.available
         )
 
     async def call(self, call: ToolCall, context: RunContext) -> ToolResult:
@@ -107,25 +126,34 @@ class AgentToolbox:
 
     def _known(self) -> dict[str, _Entry]:
         """Every tool by name, worked out anew only when a server's list has changed."""
-        seen = tuple(connection.tools for connection in self._connections)
+        seen = tuple(source.tools for source in self._sources)
         if seen != self._seen:
             self._entries, self._seen = self._named(), seen
         return self._entries
 
     def _named(self) -> dict[str, _Entry]:
         entries = {b.tool.name: _Entry(b.tool, b.run) for b in self._built_ins}
-        found = [(c, tool) for c in self._connections for tool in c.tools]
-        names = exposed_names([(c.server.name, _renamed(c, tool.name)) for c, tool in found])
-        for name, (connection, tool) in zip(names, found, strict=True):
+        found = [(source, tool) for source in self._sources for tool in source.tools]
+        names = exposed_names([(s.server.name, _renamed(s, tool.name)) for s, tool in found])
+        for name, (source, tool) in zip(names, found, strict=True):
             shown = Tool(name, tool.description, tool.parameters)
-            entries[name] = _Entry(shown, _caller(connection, tool.name), connection)
+            entries[name] = _Entry(shown, _caller(source, tool.name), source)
         return entries
 
 
-def _renamed(connection: Connection, tool: str) -> str:
+def _is_common(source: Source) -> bool:
+    """Whether its tools are the same for all callers."""
+    return not isinstance(source, UserConnection) or source.listed
+
+
+async def _shown(source: Source, caller: Caller) -> Source:
+    return source if not isinstance(source, UserConnection) else await source.shown_to(caller)
+
+
+def _renamed(source: Source, tool: str) -> str:
     """What the agent calls a tool; a name that another tool of the server has isn't given away."""
-    name = dict(connection.server.rename).get(tool, tool)
-    return tool if any(other.name == name for other in connection.tools) else name
+    name = dict(source.server.rename).get(tool, tool)
+    return tool if any(other.name == name for other in source.tools) else name
 
 
 def exposed_names(tools: Sequence[tuple[str, str]]) -> list[str]:
@@ -147,9 +175,11 @@ def _hashed(name: str, server: str, tool: str) -> str:
     return f"{name[: _LONGEST_NAME - 9]}_{digest}"
 
 
-def _caller(connection: Connection, name: str) -> Run:
-    async def run(arguments: Arguments, _: RunContext) -> ToolResult:
-        return await connection.call(name, arguments)
+def _caller(source: Source, name: str) -> Run:
+    async def run(arguments: Arguments, context: RunContext) -> ToolResult:
+        if isinstance(source, Connection):
+            return await source.call(name, arguments)
+        return await source.call(name, arguments, context.caller)
 
     return run
 

@@ -42,6 +42,9 @@ _PATIENCE: dict[str, Any] = {"http_timeout_seconds": 10, "retry_timeout_seconds"
 
 _PORTS = {"https": 443, "http": 80}
 
+# databricks-sdk's names of what a person logs in with; the others are service principals'.
+_PERSONAL = ("azure-cli", "basic", "databricks-cli", "external-browser", "pat")
+
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
@@ -50,6 +53,7 @@ class _Signed:
     url: str
     headers: dict[str, str] = field(repr=False)
     life: float
+    personal: bool
 
 
 class Workspace:
@@ -57,7 +61,8 @@ class Workspace:
 
     `url` is `https://host`, without a slash at its end. The token is renewed ahead of its expiry,
     in a thread and by one request for all who wait; after a failure it is tried again later.
-    `patience` is the longest wait for a token, in seconds; `clock` gives seconds.
+    `patience` is the longest wait for a token, in seconds; `clock` gives seconds. `personal` tells
+    a person's login, such as a profile's, from a service principal's.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Workspace:
     ) -> None:
         self.url = ""
         self.host = ""
+        self.personal = False
         self._given = host
         self._patience = patience
         self._clock = clock
@@ -139,6 +145,7 @@ class Workspace:
                 log.warning("the Databricks token was not renewed: %s", outcome)
         else:
             self._problem, self._headers = "", outcome.headers
+            self.personal = outcome.personal
             self.url, self.host = outcome.url, urlsplit(outcome.url).hostname or ""
             self._fresh_until = now + _FRESH * outcome.life
             self._valid_until = now + _VALID * outcome.life
@@ -179,7 +186,8 @@ def _signed(host: str | None) -> _Signed:
     if _origin(url) is None:
         raise MissingReferenceError(f"no Databricks workspace is configured: {_LOG_IN}")
     try:
-        return _Signed(url, dict(config.authenticate()), _life(config))
+        headers = dict(config.authenticate())
+        return _Signed(url, headers, _life(config), config.auth_type in _PERSONAL)
     except Exception:  # noqa: BLE001 - as above
         raise MissingReferenceError(f"Databricks gave no token: {_LOG_IN}") from None
 

@@ -85,9 +85,8 @@ class _Checks:
             self._within(path, "online-model", self._model(d), d.model)
             for d, path in deployments.items()
         ]
-        later = {key.key for key in agent.unsupported}
         checks += [
-            self._within(_path(server), "online-server", self._server(server, later))
+            self._within(_path(server), "online-server", self._server(server))
             for server in agent.mcp_servers
         ]
         for index, resource in enumerate(agent.app.extra_resources):
@@ -175,13 +174,13 @@ class _Checks:
             found = await check_credentials(deployment, self._lookup)
         return [replace(finding, value=deployment.model) for finding in found]
 
-    async def _server(self, server: ToolServer, later: set[str]) -> list[Finding]:
+    async def _server(self, server: ToolServer) -> list[Finding]:
         if self._is_told(server):
             return []
         transport = server.transport
         if isinstance(transport, Databricks):
             found = await self._databricks(transport)
-            if found or f"{_path(server)}.databricks.{transport.kind}" in later:
+            if found:
                 return found
 
         async def tools() -> list[str] | Finding:

@@ -35,13 +35,21 @@ class Connection:
     `tools` are the server's own names after `include` and `exclude`; they stay known through
     a loss. `problem` is one sentence while the server is not up, and holds no secret.
     `connecting` is the first attempt and the one right after a loss; later ones are `down`.
+    `refused` tells a server that is there, and doesn't want this identity, from one that is lost.
     Tools are listed again when a server of the older protocol says that they have changed; of
     the newer one they are listed once per session, as following it costs a request held open.
-    A server with `auth: user` is reached with this process's own identity.
+    With a `user_token` it is that user's, and else this process's own, also for a server with
+    `auth: user`: `UserConnection` keeps the two apart. `era` saves the probe, where it is known.
     """
 
     def __init__(
-        self, server: ToolServer, lookup: Lookup, *, connect_timeout: float | None = None
+        self,
+        server: ToolServer,
+        lookup: Lookup,
+        *,
+        connect_timeout: float | None = None,
+        user_token: str | None = None,
+        era: str | None = None,
     ) -> None:
         self.server = server
         self.state: ConnectionState = "connecting"
@@ -49,7 +57,9 @@ class Connection:
         self.tools: tuple[Tool, ...] = ()
         self._lookup = lookup
         self._connect_timeout = connect_timeout or _default_timeout(server)
-        self._era: str | None = None
+        self.refused = False
+        self.era = era
+        self._user_token = user_token
         self._session: Session | None = None
         self._supervisor: asyncio.Task[None] | None = None
         # Resolved when the attempt under way, or else the next one, has ended either way.
@@ -165,7 +175,11 @@ class Connection:
         # Imported here and in a thread: mcp costs half a second that start-up need not pay.
         module = await asyncio.to_thread(importlib.import_module, "retinue.run.mcp.session")
         session: Session = module.Session(
-            self.server, self._lookup, era=self._era, relisted=lambda: self._relisted(session)
+            self.server,
+            self._lookup,
+            user_token=self._user_token,
+            era=self.era,
+            relisted=lambda: self._relisted(session),
         )
         task = asyncio.create_task(session.run(), name=f"mcp session {self._name}")
         clock = asyncio.get_running_loop().time
@@ -175,7 +189,7 @@ class Connection:
                 waiting, timeout=self._connect_timeout, return_when=asyncio.FIRST_COMPLETED
             )
             if not session.ready.done():
-                self._down(session.problem or self._too_slow())
+                self._down(session.problem or self._too_slow(), refused=session.refused)
                 return 0.0
             self._up(session)
             began = clock()
@@ -191,7 +205,8 @@ class Connection:
 
     def _up(self, session: "Session") -> None:
         self.state, self.problem = "up", None
-        self.tools, self._session, self._era = session.tools, session, session.era
+        self.tools, self._session, self.era = session.tools, session, session.era
+        self.refused = False
         log.info("tool server '%s' is up with %d tools", self._name, len(self.tools))
         self._settle()
 
@@ -204,12 +219,13 @@ class Connection:
         self.problem = session.problem or "the connection was lost"
         log.warning("tool server '%s' was lost: %s", self._name, self.problem)
 
-    def _down(self, problem: str) -> None:
+    def _down(self, problem: str, *, refused: bool) -> None:
         level = (
             logging.DEBUG if (self.state, self.problem) == ("down", problem) else logging.WARNING
         )
         log.log(level, "tool server '%s' is not available: %s", self._name, problem)
-        self.state, self.problem, self._era = "down", problem, None
+        self.state, self.problem, self.era = "down", problem, None
+        self.refused = refused
         self._settle()
 
     def _settle(self) -> None:

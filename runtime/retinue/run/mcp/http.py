@@ -34,18 +34,19 @@ class _Endpoint:
 
 
 class HttpLink:
-    """One MCP endpoint."""
+    """One MCP endpoint. A `user_token` is for servers of the workspace alone."""
 
-    def __init__(self, server: ToolServer, secrets: Secrets) -> None:
+    def __init__(self, server: ToolServer, secrets: Secrets, user_token: str | None) -> None:
         self._server = server
         self._secrets = secrets
+        self._user_token = user_token
         self._stack = AsyncExitStack()
 
     def fault(self) -> LinkError | None:
         return None
 
     async def __aenter__(self) -> Streams:
-        endpoint = await _endpoint(self._server, self._secrets)
+        endpoint = await _endpoint(self._server, self._secrets, self._user_token)
         # A call that was given up must not hold its request for ever.
         timeout = httpx2.Timeout(30.0, connect=_CONNECT, read=self._server.timeout + 5)
         client = _Client(
@@ -155,10 +156,10 @@ def _broken(error: Exception) -> str:
     return f"the connection broke ({type(error).__name__})"
 
 
-async def _endpoint(server: ToolServer, secrets: Secrets) -> _Endpoint:
+async def _endpoint(server: ToolServer, secrets: Secrets, user_token: str | None) -> _Endpoint:
     transport = server.transport
     if isinstance(transport, Databricks):
-        url, auth = await managed(transport, secrets)
+        url, auth = await managed(transport, secrets, user_token, _trust())
         return _Endpoint(url, url, {}, auth)
     if not isinstance(transport, Http):
         raise TypeError(transport)

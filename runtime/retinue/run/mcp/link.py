@@ -14,6 +14,12 @@ _WORDS = {
     404: "not found: check its URL",
     429: "too many requests",
 }
+_USERS_WORDS = {
+    401: "the caller's Databricks token is not accepted, or no longer: sign in again",
+    403: "forbidden: the caller may not use it, or has not agreed that this app may for them: "
+    "ask for the permission, or sign out of the app and in again",
+    404: "not found: it is not there, or the caller may not see it",
+}
 
 
 # mcp's read stream and write stream, whose types are not public.
@@ -29,11 +35,15 @@ class Link(Transport, Protocol):
 
 @dataclass(slots=True)
 class Exchange:
-    """What HTTP said during one call: mcp hides it. `retry_after` is as the server wrote it."""
+    """What HTTP said during one call: mcp hides it. `retry_after` is as the server wrote it.
+
+    `as_user` tells a request with a caller's own token from one with this process's identity.
+    """
 
     status: int | None = None
     retry_after: str | None = None
     fault: LinkError | None = None
+    as_user: bool = False
 
     @property
     def refused(self) -> bool:
@@ -41,7 +51,8 @@ class Exchange:
 
     def words(self) -> str:
         """`answered 429 (too many requests; retry after 3 s)`."""
-        meaning = _WORDS.get(self.status or 0) or (
+        known = _WORDS | _USERS_WORDS if self.as_user else _WORDS
+        meaning = known.get(self.status or 0) or (
             "a redirect: is a login needed?" if (self.status or 0) < 400 else "an error"
         )
         if self.retry_after:

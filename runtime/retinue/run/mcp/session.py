@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 _RELIST_DELAY = 0.1
 _RELIST_PAUSE = 2.0
 
+# A workspace answers 404 for what an identity may not see.
+_REFUSALS = (401, 403, 404)
+
 # What a server of the other era may answer `initialize` with.
 _ERA_REFUSED = (INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION)
 
@@ -46,6 +49,7 @@ class Session:
 
     `ready` is resolved once `tools` are known; `problem` says in one clause why it ended.
     `era` is what to pass to the next session with the same server, to save its probe.
+    With a `user_token`, for servers of the workspace alone, it is that user's session.
     `relisted` is called when `tools` have changed since.
     """
 
@@ -54,6 +58,7 @@ class Session:
         server: ToolServer,
         lookup: Lookup,
         *,
+        user_token: str | None = None,
         era: str | None = None,
         relisted: Callable[[], None] = lambda: None,
     ) -> None:
@@ -62,13 +67,15 @@ class Session:
         self._problem: str | None = None
         self.era = era
         self._server = server
+        self._user_token = user_token
         self._secrets = Secrets(lookup)
         self._client: Client | None = None
         self._relisted = relisted
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self._done = asyncio.Event()
-        self._connecting = Exchange()
+        self._connecting = self._exchange()
+        self._declined = False
         # Whether the server took up the session: then its era was not the problem.
         self._spoken = False
 
@@ -101,6 +108,7 @@ class Session:
                 except Exception as error:  # noqa: BLE001 - it becomes `problem`
                     # mcp's exception groups may hold anything.
                     self.problem = self._why(error, link)
+                    self._declined = self._is_declined(error)
                     log.debug("session with '%s' ended: %s", self._server.name, self.problem)
                     if last or self._spoken or _spoken(error) or link.fault() is not None:
                         return
@@ -126,7 +134,7 @@ class Session:
     async def _called(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
         if self._client is None or self.ended:
             raise LinkError(self.problem or "the connection was lost", delivered=False)
-        record = Exchange()
+        record = self._exchange()
         token = exchange.set(record)
         try:
             result = await self._client.call_tool(name, arguments)
@@ -142,11 +150,24 @@ class Session:
             exchange.reset(token)
         return tool_result(result, self._secrets)
 
+    @property
+    def refused(self) -> bool:
+        """Whether the server is there and gives this identity no tools."""
+        return self._declined
+
+    def _is_declined(self, error: Exception) -> bool:
+        status = self._connecting.status
+        answered_badly = isinstance(next(_leaves(error)), MCPError) and not self._connecting.fault
+        return status in _REFUSALS or (answered_badly and not self._connecting.refused)
+
+    def _exchange(self) -> Exchange:
+        return Exchange(as_user=self._user_token is not None)
+
     def _link(self) -> Link:
         transport = self._server.transport
         if isinstance(transport, Stdio):
             return StdioLink(self._server.name, transport, self._secrets, self._over.set)
-        return HttpLink(self._server, self._secrets)
+        return HttpLink(self._server, self._secrets, self._user_token)
 
     async def _hold(self, link: Link, mode: str) -> None:
         info = Implementation(name="retinue", version=__version__)
@@ -177,7 +198,7 @@ class Session:
 
     async def _follow(self, client: Client) -> None:
         """List the tools again when the server says that they have changed; not too often."""
-        exchange.set(Exchange())
+        exchange.set(self._exchange())
         while await self._changed.wait():
             await asyncio.sleep(_RELIST_DELAY)
             self._changed.clear()
@@ -199,7 +220,7 @@ class Session:
             return record.fault
         if self.era == "legacy" and record.forgotten(error.message):
             return LinkError("the server no longer knows the session", delivered=False)
-        if record.status == 401:
+        if record.status == 401 and not record.as_user:
             return LinkError(record.words(), delivered=False)
         name = self._server.name
         if record.fault:
