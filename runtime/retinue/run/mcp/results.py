@@ -20,6 +20,7 @@ from retinue.run.mcp.secrets import Secrets
 # Characters of text given to a model, and bytes of structured content given to a program.
 MOST_TEXT = 200_000
 MOST_STRUCTURED = 2_000_000
+NOTHING = "(the tool returned nothing)"
 
 
 def tool_result(result: CallToolResult, secrets: Secrets) -> ToolResult:
@@ -37,7 +38,7 @@ def tool_result(result: CallToolResult, secrets: Secrets) -> ToolResult:
     fits = encoded and len(encoded) <= MOST_STRUCTURED
     if fits and secrets.redacted(encoded.decode()) != encoded.decode():
         structured = secrets.redacted_json(structured)
-    text = capped(secrets.redacted("\n".join([*texts, *notes]))) or "(the tool returned nothing)"
+    text = capped(secrets.redacted("\n".join([*texts, *notes]))) or NOTHING
     return ToolResult(text, bool(result.is_error), structured if fits else None)
 
 

@@ -23,6 +23,7 @@ from retinue.agent import JsonValue, Stdio, ToolServer
 from retinue.errors import RetinueError, ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp.faults import LinkError, clip
+from retinue.run.mcp.genie import Poll, answered, polls, waiting
 from retinue.run.mcp.http import HttpLink
 from retinue.run.mcp.link import Exchange, Link, exchange
 from retinue.run.mcp.listing import Tolerant, list_tools, selected
@@ -50,6 +51,7 @@ class Session:
     `ready` is resolved once `tools` are known; `problem` says in one clause why it ended.
     `era` is what to pass to the next session with the same server, to save its probe.
     With a `user_token`, for servers of the workspace alone, it is that user's session.
+    `refused` tells a server that is there and gives this identity no tools from one that is lost.
     `relisted` is called when `tools` have changed since.
     """
 
@@ -75,7 +77,8 @@ class Session:
         self._over = asyncio.Event()
         self._done = asyncio.Event()
         self._connecting = self._exchange()
-        self._declined = False
+        self._polls: dict[str, Poll] = {}
+        self.refused = False
         # Whether the server took up the session: then its era was not the problem.
         self._spoken = False
 
@@ -108,7 +111,7 @@ class Session:
                 except Exception as error:  # noqa: BLE001 - it becomes `problem`
                     # mcp's exception groups may hold anything.
                     self.problem = self._why(error, link)
-                    self._declined = self._is_declined(error)
+                    self.refused = self._is_refusal(error)
                     log.debug("session with '%s' ended: %s", self._server.name, self.problem)
                     if last or self._spoken or _spoken(error) or link.fault() is not None:
                         return
@@ -123,13 +126,31 @@ class Session:
     async def call(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
         """Call a tool. Raises ToolError, and LinkError where the session can't go on."""
         try:
-            return await self._called(name, arguments)
+            return await self._answered(name, arguments)
         # Without their causes, which say it unredacted.
         except ToolError as error:
             raise ToolError(self._secrets.redacted(str(error))) from None
         except LinkError as fault:
             problem = self._secrets.redacted(str(fault))
             raise LinkError(problem, delivered=fault.delivered) from None
+
+    async def _answered(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        result = await self._called(name, arguments)
+        poll = self._polls.get(name)
+        if poll is None:
+            return result
+        # A little less than the call's own deadline, which would say less.
+        patience = 0.95 * self._server.timeout - (clock() - began)
+        return await answered(result, poll, self._polled, patience)
+
+    async def _polled(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
+        try:
+            return await self._called(name, arguments)
+        except LinkError as fault:
+            # The question was asked, whatever happened to the poll: it is not to be asked again.
+            raise LinkError(str(fault)) from None
 
     async def _called(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
         if self._client is None or self.ended:
@@ -150,15 +171,11 @@ class Session:
             exchange.reset(token)
         return tool_result(result, self._secrets)
 
-    @property
-    def refused(self) -> bool:
-        """Whether the server is there and gives this identity no tools."""
-        return self._declined
-
-    def _is_declined(self, error: Exception) -> bool:
-        status = self._connecting.status
-        answered_badly = isinstance(next(_leaves(error)), MCPError) and not self._connecting.fault
-        return status in _REFUSALS or (answered_badly and not self._connecting.refused)
+    def _is_refusal(self, error: Exception) -> bool:
+        record = self._connecting
+        if record.refused or record.fault:
+            return record.status in _REFUSALS
+        return isinstance(next(_leaves(error)), MCPError)
 
     def _exchange(self) -> Exchange:
         return Exchange(as_user=self._user_token is not None)
@@ -190,7 +207,9 @@ class Session:
 
     async def _list(self, client: Client) -> tuple[Tool, ...]:
         listed = await list_tools(client, self._server.name)
-        return tuple(map(self._redacted, selected(listed, self._server)))
+        self._polls = polls(listed)
+        shown = waiting(selected(listed, self._server), self._polls)
+        return tuple(map(self._redacted, shown))
 
     async def _hear(self, message: object) -> None:
         if isinstance(message, ToolListChangedNotification):
