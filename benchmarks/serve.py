@@ -2,24 +2,28 @@
 
     python benchmarks/serve.py
 
-Three servers on loopback answer the same bytes: a bare ASGI app, this app around a run whose events
-are ready, and this app around the whole loop with a model in the same process. They are asked in
-turn, round by round; the ratios are medians over the rounds. Takes about 12 seconds.
+Four servers on loopback answer the same bytes: a bare ASGI app, this app around a run whose events
+are ready, this app around the whole loop with a model in the same process, and that with every run
+traced, to a collector in another process. They are asked in turn, round by round; the ratios are
+medians over the rounds. Takes about 20 seconds.
 """
 
 import asyncio
 import multiprocessing
+import os
 import statistics
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
+from typing import Any
 
 import httpx
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from retinue.agent import Agent, Instructions
+from retinue.agent import Agent, Instructions, Observability
 from retinue.run.events import (
     Event,
     ModelEvent,
@@ -36,6 +40,7 @@ from retinue.serve import app_for
 from retinue.serve.server import Server, listen, server_config
 from retinue.testing import route
 
+COLLECTOR = "BENCHMARK_COLLECTOR"
 CHUNKS = 200
 CONNECTIONS = 8
 ROUNDS = 9
@@ -82,6 +87,14 @@ class ReadyRuntime(Runtime):
         for word in words(conversation):
             yield word
         yield RunFinished("stop", Usage(10, CHUNKS), 1, ())
+
+
+class TracedRuntime(Runtime):
+    """A runtime whose runs are traced."""
+
+    def __init__(self, agents: Sequence[Agent], **options: Any) -> None:
+        observability = Observability(otlp_endpoint=os.environ[COLLECTOR])
+        super().__init__([replace(a, observability=observability) for a in agents], **options)
 
 
 def retinue_app(kind: type[Runtime]) -> Callable:
@@ -151,6 +164,7 @@ APPS = {
     "bare ASGI": (bare_app, None),
     "server": (retinue_app, ReadyRuntime),
     "server + loop": (retinue_app, Runtime),
+    "server + loop, traced": (retinue_app, TracedRuntime),
 }
 
 
@@ -221,7 +235,26 @@ async def caller(port: int, requests: int, body: bytes) -> None:
     writer.close()
 
 
+async def sink(scope: Scope, receive: Receive, send: Send) -> None:
+    """A collector that throws away what it gets."""
+    if scope["type"] == "lifespan":
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+        return
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def sink_app(_: object = None) -> Callable:
+    return sink
+
+
 def main() -> None:
+    collector = Child(sink_app)
+    os.environ[COLLECTOR] = f"http://127.0.0.1:{collector.port}/v1/traces"
     children = {name: Child(*app) for name, app in APPS.items()}
     for served in children.values():
         served.cost(CONNECTIONS * 4, question(stream=False))
@@ -232,11 +265,11 @@ def main() -> None:
         for name, served in children.items():
             whole[name].append(served.cost(REQUESTS, question(stream=False)))
             chunk[name].append(served.cost(STREAMS, question(stream=True)) / CHUNKS)
-    for served in children.values():
+    for served in (*children.values(), collector):
         served.close()
-    print(f"{'CPU, medians of ' + str(ROUNDS):<20} {'short answer':>22} {'streamed chunk':>22}")
+    print(f"{'CPU, medians of ' + str(ROUNDS):<22} {'short answer':>22} {'streamed chunk':>22}")
     for name in APPS:
-        print(f"{name:<20} {row(whole, name):>22} {row(chunk, name):>22}")
+        print(f"{name:<22} {row(whole, name):>22} {row(chunk, name):>22}")
 
 
 def row(costs: dict[str, list[float]], name: str) -> str:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from retinue.agent import Databricks, Http, Stdio, Template, ToolServer, Twin
+from retinue.agent import Databricks, Http, Observability, Stdio, Template, ToolServer, Twin
 from retinue.offline import MODELS, OFFLINE_MODEL, missing_twins, twin
 from retinue.offline.model import OfflineModel
 from retinue.run.references import environment
@@ -81,3 +81,11 @@ def test_a_missing_duckdb_is_one_clear_sentence(tmp_path: Path) -> None:
     assert done.stdout.strip() == (
         "the offline space needs duckdb, which is not installed: pip install 'retinue[offline]'"
     )
+
+
+def test_traces_go_to_a_collector_and_to_no_experiment() -> None:
+    both = Observability(mlflow_experiment="/Shared/x", otlp_endpoint="http://127.0.0.1:4318")
+    kept = twin(agent(observability=both)).observability
+    assert kept == Observability(otlp_endpoint="http://127.0.0.1:4318")
+    alone = Observability(mlflow_experiment="/Shared/x")
+    assert twin(agent(observability=alone)).observability is None

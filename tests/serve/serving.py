@@ -51,7 +51,13 @@ class LoopRuntime:
         self.warmed = True
 
     async def run(
-        self, name: str, conversation: Sequence[Message], *, options: RunOptions, caller: Caller
+        self,
+        name: str,
+        conversation: Sequence[Message],
+        *,
+        options: RunOptions,
+        caller: Caller,
+        request: object = None,  # noqa: ARG002 - as Runtime has it
     ) -> AsyncGenerator[Event, None]:
         self.callers.append(caller)
         events = run(

@@ -140,7 +140,7 @@ class _File:
             variables=variables,
             store=self._store(spec.store, layer.root),
             observability=self._observability(spec.observability, layer.root),
-            unsupported=unsupported_keys(layer.root, ("store", "observability")),
+            unsupported=unsupported_keys(layer.root, ("store",)),
         )
 
     def _read(self, root: Node, report: Report) -> SharedEntry:

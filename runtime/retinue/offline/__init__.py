@@ -5,7 +5,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from retinue.agent import Agent, Databricks, Deployment, Price, Route, Stdio, ToolServer, Twin
+from retinue.agent import (
+    Agent,
+    Databricks,
+    Deployment,
+    Observability,
+    Price,
+    Route,
+    Stdio,
+    ToolServer,
+    Twin,
+)
 from retinue.offline.model import OfflineModel
 from retinue.run.ports import Lookup, Model, ModelFactory
 
@@ -15,7 +25,8 @@ _OFFLINE = (Deployment(model=OFFLINE_MODEL, price=Price(input=0, output=0)),)
 
 def twin(agent: Agent) -> Agent:
     """The agent with the offline model for every route and a local twin for every Databricks
-    server. A Databricks server without a twin is left out: `missing_twins` names it. Pure.
+    server. A Databricks server without a twin is left out: `missing_twins` names it. So is the
+    MLflow experiment, for which one needs an account. Pure.
     """
     servers = (_local(server) for server in agent.mcp_servers)
     return replace(
@@ -23,6 +34,7 @@ def twin(agent: Agent) -> Agent:
         model=Route(deployments=_OFFLINE, settings=agent.model.settings, bounds=agent.model.bounds),
         mcp_servers=tuple(server for server in servers if server is not None),
         sub_agents=tuple(replace(sub, agent=twin(sub.agent)) for sub in agent.sub_agents),
+        observability=_without_experiment(agent.observability),
     )
 
 
@@ -39,6 +51,12 @@ def _local(server: ToolServer) -> ToolServer | None:
     if server.twin is None:
         return None
     return replace(server, transport=_process(server.twin), twin=None, auth="app")
+
+
+def _without_experiment(observability: Observability | None) -> Observability | None:
+    if observability is None or observability.otlp_endpoint is None:
+        return None
+    return replace(observability, mlflow_experiment=None)
 
 
 def _process(stand_in: Twin) -> Stdio:

@@ -4,15 +4,18 @@ from dataclasses import dataclass, field
 
 from retinue.run.budget import Budget
 from retinue.run.caller import Caller
+from retinue.run.trace import Trace
 
 
 @dataclass(slots=True)
 class RunContext:
     """Whom the run is for, and what it may use.
 
-    A tool sets `handoff` to the name of the agent that is to go on instead.
+    A tool sets `handoff` to the name of the agent that is to go on instead. `trace` is None where
+    nothing is recorded.
     """
 
     budget: Budget
     caller: Caller = field(default_factory=Caller)
     handoff: str | None = None
+    trace: Trace | None = None

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from retinue.agent import Agent, JsonValue, ToolServer
 from retinue.errors import NotReadyError, NotSupportedError, RequestError
@@ -27,6 +27,10 @@ from retinue.run.settings import check_bounds
 from retinue.run.skills import skill_tools
 from retinue.run.sub_agents import sub_agent_tools, with_sub_agents
 from retinue.run.toolbox import AgentToolbox
+from retinue.run.trace import Request, Trace
+
+if TYPE_CHECKING:
+    from retinue.run.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Runtime:
         self._lookup = lookup or environment()
         self._connections: dict[ToolServer, Connection | UserConnection] = {}
         self._background: list[asyncio.Task[None]] = []
+        self._traced = any(agent.observability for agent in known.values())
+        self._tracing: Tracing | None = None
         self._ready = {name: self._prepare(agent) for name, agent in known.items()}
 
     def _prepare(self, agent: Agent) -> _Ready:
@@ -87,6 +93,11 @@ class Runtime:
         return self._connections[server]
 
     async def __aenter__(self) -> Self:
+        if self._traced:
+            # Off the start-up path of those who don't want it: OpenTelemetry's SDK.
+            from retinue.run.tracing import Tracing  # noqa: PLC0415
+
+            self._tracing = Tracing(self.agents.values(), self._lookup)
         starting = [asyncio.create_task(c.start()) for c in self._connections.values()]
         self._background += starting
         try:
@@ -113,6 +124,8 @@ class Runtime:
         closing = [c.aclose() for c in self._connections.values()]
         closing += [ready.model.aclose() for ready in self._ready.values()]
         await asyncio.gather(*closing)
+        if self._tracing:
+            await self._tracing.aclose()
 
     def warm(self) -> None:
         """Get the models ready in the background, so that the first run doesn't wait for it."""
@@ -126,15 +139,39 @@ class Runtime:
         *,
         options: RunOptions | None = None,
         caller: Caller | None = None,
+        request: Request | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """The events of one run of the agent `name`.
+        """The events of one run of the agent `name`; a trace of it tells of `request`.
 
         Raises KeyError for an unknown name, RequestError when the request lacks what the prompt
         requires, or asks for what the agent doesn't allow or its model can't take, NotReadyError
         when a required tool server is down, and what `retinue.run.loop.run` raises. Close it
         (`aclosing`) to stop the run.
         """
-        return self._run(name, conversation, options or RunOptions(), caller or Caller())
+        given, by = options or RunOptions(), caller or Caller()
+        if self._tracing is None:
+            return self._run(name, conversation, given, by)
+        return self._traced_run(
+            self._tracing, name, conversation, given, caller=by, request=request
+        )
+
+    async def _traced_run(
+        self,
+        tracing: "Tracing",
+        name: str,
+        conversation: Sequence[Message],
+        options: RunOptions,
+        *,
+        caller: Caller,
+        request: "Request | None",
+    ) -> AsyncGenerator[Event, None]:
+        agent = self._ready[name].agent
+        trace = tracing.begin(agent, conversation, caller, request)
+        asked = RunContext(Budget(agent.limits), caller, trace=trace)
+        events = self._run(name, conversation, options, caller, asked)
+        async with aclosing(_watched(events, trace)) as watched:
+            async for event in watched:
+                yield event
 
     async def _run(
         self,
@@ -142,20 +179,20 @@ class Runtime:
         conversation: Sequence[Message],
         options: RunOptions,
         caller: Caller,
-        budget: Budget | None = None,
+        asked: RunContext | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The run of `name`, and of the agents that it hands the conversation over to."""
-        if budget is None:
-            agent = self._ready[name].agent
-            check_parts(conversation, agent.model)
-            budget = Budget(agent.limits)
+        agent = self._ready[name].agent
+        check_parts(conversation, agent.model)
+        budget = asked.budget if asked else Budget(agent.limits)
+        trace = asked.trace if asked else None
         before: tuple[Message, ...] = ()
         spent = budget
         while True:
             ready = self._ready[name]
             toolbox = await self._toolbox(ready, caller)
             system = ready.prompt.render(caller, toolbox.notices)
-            context = RunContext(spent, caller)
+            context = RunContext(spent, caller, trace=trace)
             events = run(
                 (Message("system", system), *conversation) if system else conversation,
                 model=ready.model,
@@ -189,11 +226,13 @@ class Runtime:
 
     async def _ask(self, name: str, question: str, asking: RunContext) -> RunFinished:
         """A sub-agent's answer. Raises what `run` does."""
-        budget = Budget(self._ready[name].agent.limits, asking.budget)
+        agent = self._ready[name].agent
         conversation = (Message("user", question),)
-        events = self._run(name, conversation, RunOptions(), asking.caller, budget)
-        async with aclosing(events):
-            ends = [event async for event in events if isinstance(event, RunFinished)]
+        trace = asking.trace and asking.trace.begin(agent, conversation)
+        context = RunContext(Budget(agent.limits, asking.budget), asking.caller, trace=trace)
+        events = self._run(name, conversation, RunOptions(), asking.caller, context)
+        async with aclosing(_watched(events, trace)) as watched:
+            ends = [event async for event in watched if isinstance(event, RunFinished)]
         return ends[-1]
 
     async def _toolbox(self, ready: _Ready, caller: Caller) -> AgentToolbox:
@@ -239,6 +278,12 @@ def _refuse_unsupported(agents: Iterable[Agent]) -> None:
     lines = dict.fromkeys(str(key) for agent in agents for key in agent.unsupported)
     if lines:
         raise NotSupportedError("\n".join(["these agents can't be run yet:", *lines]))
+
+
+def _watched(
+    events: AsyncGenerator[Event, None], trace: Trace | None
+) -> AsyncGenerator[Event, None]:
+    return trace.watch(events) if trace else events
 
 
 def _allowed(options: RunOptions, agent: Agent, toolbox: AgentToolbox) -> RunOptions:

@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -24,7 +24,8 @@ _KEY = "retinue.request"
 class RequestRecord:
     """What is known of a request: filled in as it goes along, and told by the log line.
 
-    `headers` are for its answer; `begin` is called when its body is there and a run would start.
+    `headers` are for its answer, `received` its own, in ASGI's form; `trace_id` is of its run's
+    trace, where there is one; `begin` is called when its body is there and a run would start.
     """
 
     id: str
@@ -33,10 +34,12 @@ class RequestRecord:
     status: int = 0
     session: str = ""
     agent: str = ""
+    trace_id: str = ""
     identity: Identity = ANYONE
     usage: Usage | None = None
     fault: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    received: Iterable[tuple[bytes, bytes]] = ()
     begin: Callable[[], None] | None = None
     started: float = field(default_factory=time.perf_counter)
 
@@ -52,9 +55,15 @@ class RequestRecord:
             "input_tokens": self.usage and self.usage.input_tokens,
             "output_tokens": self.usage and self.usage.output_tokens,
             "error": self.fault,
+            "trace_id": self.trace_id,
             "request_id": self.id,
         }
         return " ".join(f"{k}={v}" for k, v in pairs.items() if v not in (None, ""))
+
+    def header(self, name: bytes) -> str | None:
+        """The last of the request's headers of that name, which is in lower case."""
+        value = dict(self.received).get(name)
+        return value.decode("utf-8", "replace") if value else None
 
 
 def record_of(scope: Scope) -> RequestRecord:
@@ -76,6 +85,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         record = RequestRecord(_id_of(scope), scope["method"], scope["path"])
+        record.received = scope["headers"]
         scope[_KEY] = record
         record.headers.append((b"x-request-id", record.id.encode()))
 

@@ -45,6 +45,7 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
         heard(request.messages, agent.serving.system_messages),
         options=request.options,
         caller=identity.caller(request.metadata),
+        request=record,
     )
     if request.stream:
         return Streamed(run, ChatStream(head, include_usage=request.include_usage, steps=steps))

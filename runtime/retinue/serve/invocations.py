@@ -1,17 +1,18 @@
 """`POST /invocations`: what MLflow and Databricks ask an agent by, in each of their forms."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from functools import partial
 
 from starlette.types import Scope
 
 from retinue.agent import Agent
-from retinue.run.caller import Caller
+from retinue.run.events import Event
 from retinue.run.runtime import Runtime
 from retinue.serve.access import record_of
 from retinue.serve.answers import Pace
 from retinue.serve.body import MAX_BODY
 from retinue.serve.exchange import Exchange, Streamed, Whole, header
+from retinue.serve.traced import traced
 from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head
 from retinue.serve.wire.chat_messages import heard as chat_heard
 from retinue.serve.wire.chat_request import ChatRequest
@@ -26,6 +27,9 @@ from retinue.serve.wire.session import HEADER as SESSION_HEADER
 from retinue.serve.wire.session import session_name
 from retinue.serve.wire.steps import HEADER as STEPS_HEADER
 from retinue.serve.wire.steps import StepsMode, steps_mode
+
+Run = Callable[..., AsyncGenerator[Event, None]]
+"""`Runtime.run` of one agent for one request."""
 
 
 def invocations(
@@ -48,18 +52,18 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
         identity.subject or request.user,
         request.messages,
     )
-    caller = identity.caller(metadata)
+    run = partial(runtime.run, agent.name, caller=identity.caller(metadata), request=record)
     steps = steps_mode(header(scope, STEPS_HEADER), agent.serving.steps)
     if isinstance(request, ChatRequest):
-        return _chat(runtime, agent, request, caller, steps)
-    return _response(runtime, agent, request, caller, steps)
+        return _chat(run, agent, request, steps)
+    response = _response(run, agent, request, steps)
+    return traced(response, scope, databricks=invocation.return_trace)
 
 
 def _response(
-    runtime: Runtime, agent: Agent, request: ResponseRequest, caller: Caller, steps: StepsMode
+    ask: Run, agent: Agent, request: ResponseRequest, steps: StepsMode
 ) -> Streamed | Whole:
-    messages = heard(request, agent)
-    run = runtime.run(agent.name, messages, options=request.options, caller=caller)
+    run = ask(heard(request, agent), options=request.options)
     head = AgentHead(agent.name, request.metadata)
     style = style_for(steps, "mlflow")
     if request.stream:
@@ -67,11 +71,9 @@ def _response(
     return Whole(run, AgentAnswer(head, style), in_responses_terms)
 
 
-def _chat(
-    runtime: Runtime, agent: Agent, request: ChatRequest, caller: Caller, steps: StepsMode
-) -> Streamed | Whole:
+def _chat(ask: Run, agent: Agent, request: ChatRequest, steps: StepsMode) -> Streamed | Whole:
     messages = chat_heard(request.messages, agent.serving.system_messages)
-    run = runtime.run(agent.name, messages, options=request.options, caller=caller)
+    run = ask(messages, options=request.options)
     head = Head(agent.name, agent.digest)
     if request.stream:
         chat = ChatStream(head, include_usage=request.include_usage, steps=steps)

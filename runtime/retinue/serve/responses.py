@@ -13,6 +13,7 @@ from retinue.serve.access import record_of
 from retinue.serve.answers import Pace
 from retinue.serve.body import MAX_BODY
 from retinue.serve.exchange import Exchange, Streamed, Whole, header
+from retinue.serve.traced import traced
 from retinue.serve.wire.models import find_agent
 from retinue.serve.wire.responses import (
     ResponseAnswer,
@@ -57,10 +58,11 @@ def _prepared(runtime: Runtime, own: Style, body: bytes, scope: Scope) -> Stream
         heard(request, agent),
         options=request.options,
         caller=identity.caller(request.metadata),
+        request=record,
     )
     if request.stream:
-        return Streamed(run, ResponseStream(head, style), in_responses_terms)
-    return Whole(run, ResponseAnswer(head, style), in_responses_terms)
+        return traced(Streamed(run, ResponseStream(head, style), in_responses_terms), scope)
+    return traced(Whole(run, ResponseAnswer(head, style), in_responses_terms), scope)
 
 
 def stored_responses() -> APIRouter:

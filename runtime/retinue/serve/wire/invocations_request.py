@@ -27,20 +27,31 @@ class Context(Strict):
     user_id: Annotated[str, Field(max_length=512)] | None = None
 
 
+class DatabricksOptions(Strict):
+    """What Databricks' serving endpoints take beside a request."""
+
+    return_trace: bool = False
+
+
 class InvocationRequest(Strict):
     """What MLflow's requests have beside OpenAI's fields, and how the two are told apart."""
 
     messages: Annotated[list[Any], Field(max_length=MAX_MESSAGES, fail_fast=True)] | None = None
     custom_inputs: Annotated[dict[str, Any], Field(max_length=_MAX_INPUTS)] | None = None
     context: Context | None = None
+    databricks_options: DatabricksOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The request that it is, and what it says of itself: its `metadata`, over its inputs."""
+    """The request that it is, and what it says of itself: its `metadata`, over its inputs.
+
+    `return_trace` is whether the trace's id is asked for.
+    """
 
     request: ResponseRequest | ChatRequest
     metadata: Mapping[str, str]
+    return_trace: bool = False
 
 
 def decode(body: bytes) -> Invocation:
@@ -49,7 +60,9 @@ def decode(body: bytes) -> Invocation:
     chat = request.messages is not None
     # Someone who stops Databricks' chat amid a tool call goes on without its answer.
     decoded = chat_request.decode(body) if chat else responses_request.decode(body, strict=False)
-    return Invocation(decoded, {**_told(request), **decoded.metadata})
+    options = request.databricks_options
+    told = {**_told(request), **decoded.metadata}
+    return Invocation(decoded, told, return_trace=bool(options and options.return_trace))
 
 
 def _told(request: InvocationRequest) -> dict[str, str]:

@@ -1,0 +1,106 @@
+"""An answer → the same, telling which trace its run has, for callers that ask for it.
+
+Format: MLflow's AgentServer (mlflow 3.18), asked by a header: a frame of its own, or the answer's
+`metadata`; and Databricks' serving endpoints, asked by `databricks_options.return_trace`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import orjson
+
+from retinue.run.events import Event, RunFinished
+from retinue.serve.wire.errors import ErrorAnswer
+from retinue.serve.wire.responses import DONE
+
+HEADER = "x-mlflow-return-trace-id"
+
+TraceId = Callable[[], str]
+"""The trace's id, once the run has begun; empty for a run that isn't traced."""
+
+
+def wanted(header: str | None) -> bool:
+    """Whether the header's value asks for the trace's id."""
+    return (header or "").lower() == "true"
+
+
+def mlflow_id(trace_id: str) -> str:
+    """What MLflow calls the trace of that id, which is 32 hex digits."""
+    return f"tr-{trace_id}" if trace_id else ""
+
+
+class _Stream(Protocol):
+    @property
+    def finish(self) -> RunFinished | None: ...
+
+    def frames(self, event: Event) -> bytes: ...
+
+    def failure(self, error: ErrorAnswer) -> bytes: ...
+
+
+class _Whole(Protocol):
+    @property
+    def finish(self) -> RunFinished | None: ...
+
+    def add(self, event: Event) -> None: ...
+
+    def body(self) -> bytes: ...
+
+
+class TracedStream:
+    """The frames of an answer, and one with the trace's id before the end."""
+
+    def __init__(self, wire: _Stream, trace_id: TraceId) -> None:
+        self._wire = wire
+        self._trace_id = trace_id
+
+    @property
+    def finish(self) -> RunFinished | None:
+        """The run's last event, once it came."""
+        return self._wire.finish
+
+    def frames(self, event: Event) -> bytes:
+        """Zero or more whole server-sent events."""
+        frames = self._wire.frames(event)
+        return self._with_id(frames) if isinstance(event, RunFinished) else frames
+
+    def failure(self, error: ErrorAnswer) -> bytes:
+        """Those that end a stream which has failed."""
+        return self._with_id(self._wire.failure(error))
+
+    def _with_id(self, frames: bytes) -> bytes:
+        trace_id = mlflow_id(self._trace_id())
+        if not trace_id or not frames.endswith(DONE):
+            return frames
+        told = b"data: " + orjson.dumps({"trace_id": trace_id}) + b"\n\n"
+        return frames.removesuffix(DONE) + told + DONE
+
+
+class TracedAnswer:
+    """An answer with the trace's id in its metadata, and with `databricks` in Databricks' place."""
+
+    def __init__(self, wire: _Whole, trace_id: TraceId, *, databricks: bool = False) -> None:
+        self._wire = wire
+        self._trace_id = trace_id
+        self._databricks = databricks
+
+    @property
+    def finish(self) -> RunFinished | None:
+        """The run's last event, once it came."""
+        return self._wire.finish
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+        self._wire.add(event)
+
+    def body(self) -> bytes:
+        """The answer as JSON. Only for a run that has finished."""
+        body = self._wire.body()
+        trace_id = mlflow_id(self._trace_id())
+        if not trace_id:
+            return body
+        answer: dict[str, Any] = orjson.loads(body)
+        answer["metadata"] = {**(answer.get("metadata") or {}), "trace_id": trace_id}
+        if self._databricks:
+            answer["databricks_output"] = {"trace": {"info": {"trace_id": trace_id}}}
+        return orjson.dumps(answer)
