@@ -15,7 +15,7 @@ DEV_READY := .venv/.dev-ready
 # uv must not walk up to a project file or read a lock: the requirements files decide.
 INSTALL := $(UV) pip install --quiet --no-config --python $(BIN)/python
 
-.PHONY: help setup serve ask chat test test-clients fuzz check format lint types imports generated \
+.PHONY: help setup serve ask chat test test-clients test-deploy fuzz check format lint types imports generated \
         generate requirements bench clean
 
 help: ## list the targets
@@ -71,6 +71,9 @@ bench: $(DEV_READY) ## measure the compiler's growth, and the server and its mod
 	$(BIN)/python benchmarks/compile.py
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/models.py
+
+test-deploy: $(DEV_READY) ## deploy the agents to a fake workspace, and ask them in a clean environment
+	RETINUE_CLEAN_APP=1 $(BIN)/pytest -n 2 tests/bundle/test_deployed.py
 
 requirements: $(UV) ## bring the pinned requirements files up to date with pyproject.toml
 	@for set in "uv --group uv" "run --extra offline --group build pyproject.toml" \

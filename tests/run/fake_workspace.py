@@ -54,17 +54,13 @@ class FakeWorkspace:
     async def _forwarded(self, request: web.Request) -> web.Response:
         if request.method == "GET":  # the stream of a server's own messages
             return web.Response(status=405)
-        kept = (
-            *("accept", "content-type", "mcp-session-id"),
-            *("mcp-protocol-version", "mcp-method", "mcp-name"),
-        )
-        headers = {name: value for name, value in request.headers.items() if name.lower() in kept}
+        headers = {name: value for name, value in request.headers.items() if _is_mcp(name)}
         body = await request.read()
         async with ClientSession() as session:
             async with session.request(
                 request.method, self.mcp_url, data=body, headers=headers
             ) as got:
-                passed = {k: v for k, v in got.headers.items() if k.lower() in kept}
+                passed = {k: v for k, v in got.headers.items() if _is_mcp(k)}
                 return web.Response(status=got.status, body=await got.read(), headers=passed)
 
     async def _token(self, request: web.Request) -> web.Response:
@@ -83,25 +79,39 @@ class FakeWorkspace:
             }
         )
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen at a port of its own."""
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_route("*", "/{path:.*}", self.answer)
+        # A model's stream ends when its caller is gone.
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
+        await runner.setup()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        await web.SockSite(runner, listener).start()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+
+def _is_mcp(name: str) -> bool:
+    return name.lower() in ("accept", "content-type") or name.lower().startswith("mcp-")
+
 
 @asynccontextmanager
 async def workspace(**options: Any) -> AsyncIterator[FakeWorkspace]:
     """A fake at a port of its own."""
-    async with opened(FakeWorkspace(**options)) as fake:
+    fake = FakeWorkspace(**options)
+    async with fake.running():
         yield fake
 
 
 @asynccontextmanager
 async def opened(fake: Fake) -> AsyncIterator[Fake]:
-    """The fake at a port of its own."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", fake.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    listener = socket.create_server(("127.0.0.1", 0))
-    fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    await web.SockSite(runner, listener).start()
-    try:
+    """A fake of one's own at a port of its own."""
+    async with fake.running():
         yield fake
-    finally:
-        await runner.cleanup()
