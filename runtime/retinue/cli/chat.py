@@ -5,27 +5,29 @@ import importlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retinue.cli.options import (
-    AgentArgument,
     MaxTokensOption,
     MetadataOption,
     ModelOption,
     OfflineOption,
+    ProfileOption,
     ProjectOption,
     TargetOption,
     TemperatureOption,
+    UrlOption,
     VariableOption,
     checked,
+    choose_profile,
     compile_project,
     model_settings,
     named_values,
     open_project,
 )
-from retinue.errors import RetinueError
+from retinue.errors import RetinueError, UsageError
 from retinue.run.messages import Message
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ HELP = "/clear forgets the conversation, Ctrl-C stops an answer, /exit or Ctrl-D
 
 def command(
     ctx: typer.Context,
-    agent: AgentArgument,
+    agent: Annotated[
+        str | None, typer.Argument(metavar="AGENT", help="An agent's name; with --url it may miss.")
+    ] = None,
     offline: OfflineOption = False,
     model: ModelOption = None,
     temperature: TemperatureOption = None,
@@ -46,8 +50,23 @@ def command(
     variables: VariableOption = None,
     target: TargetOption = None,
     metadata: MetadataOption = None,
+    url: UrlOption = None,
+    profile: ProfileOption = None,
 ) -> None:
-    """Talk with an agent; it remembers the conversation until you leave."""
+    """Talk with an agent; it remembers the conversation until you leave.
+
+    With --url it is a deployed one, which is asked as you.
+    """
+    local = (offline, model, temperature, max_tokens, project, variables, target, metadata)
+    if url is not None:
+        if any(one is not None and one is not False for one in local):
+            raise UsageError("--url goes with --profile and an agent's name alone")
+        _talk(url, agent, profile)
+        return
+    if agent is None or profile:
+        raise UsageError(
+            "--profile goes with --url" if profile else "name the agent, or give --url"
+        )
     opened = open_project(ctx, project)
     compilation = compile_project(opened, [agent], variables, target)
     (compiled,) = checked(compilation)
@@ -79,6 +98,28 @@ def command(
 
 
 command.__name__ = "chat"
+
+
+def _talk(url: str, agent: str | None, profile: str | None) -> None:
+    # Off the start-up path, as above.
+    from retinue.cli import live  # noqa: PLC0415
+    from retinue.cli.conversation import Transcript  # noqa: PLC0415
+    from retinue.cli.deployed.find import find  # noqa: PLC0415
+    from retinue.cli.deployed.talk import Talk  # noqa: PLC0415
+
+    if profile:
+        choose_profile(profile)
+    with suppress(ImportError):
+        importlib.import_module("readline")
+    live.stop_like_interrupted()
+    with asyncio.Runner() as loop:
+        app = loop.run(find(None, url))
+        talk = loop.run(Talk.open(app, agent))
+        typer.echo(f"{talk.agent} at {app.url}. {HELP}", err=True)
+        try:
+            _converse(loop, talk.run, Transcript())
+        finally:
+            loop.run(talk.aclose())
 
 
 def _converse(

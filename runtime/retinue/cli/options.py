@@ -63,6 +63,12 @@ ModelOption = Annotated[
 TemperatureOption = Annotated[
     float | None, typer.Option("-t", "--temperature", min=0, max=2, help="Sampling temperature.")
 ]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", metavar="NAME", help="The Databricks profile.")
+]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="The address of a deployed agent's app.")
+]
 MaxTokensOption = Annotated[
     int | None, typer.Option("-m", "--max-tokens", min=1, help="Longest answer, in tokens.")
 ]
@@ -136,6 +142,13 @@ def checked(compilation: Compilation) -> tuple[Agent, ...]:
     if not agents:
         raise ProjectError("there are no agents: write agents/NAME.yaml")
     return agents
+
+
+def choose_profile(profile: str) -> None:
+    """Let the profile alone say which workspace, and as whom: the SDK puts variables over it."""
+    for name in ("HOST", "TOKEN", "CLIENT_ID", "CLIENT_SECRET", "AUTH_TYPE"):
+        os.environ.pop(f"DATABRICKS_{name}", None)
+    os.environ["DATABRICKS_CONFIG_PROFILE"] = profile
 
 
 def model_settings(temperature: float | None, max_tokens: int | None) -> dict[str, JsonValue]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
@@ -15,6 +14,7 @@ from retinue.cli.options import (
     ProjectOption,
     TargetOption,
     VariableOption,
+    choose_profile,
     compile_project,
     open_project,
 )
@@ -131,19 +131,12 @@ def _verified(compilation: Compilation, project: Project, profile: str | None) -
     for name in ("retinue.run", "databricks.sdk"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if profile:
-        _choose(profile)
+        choose_profile(profile)
     stop_like_interrupted()
     found = asyncio.run(verified(compilation, project, environment()))
     together = [*compilation.diagnostics, *(one for several in found.values() for one in several)]
     fine = [agent for agent in compilation.agents if not counted(found[agent.name])["errors"]]
     return replace(compilation, agents=tuple(fine), diagnostics=in_order(together))
-
-
-def _choose(profile: str) -> None:
-    """Let the profile alone say which workspace, and as whom: the SDK puts variables over it."""
-    for name in ("HOST", "TOKEN", "CLIENT_ID", "CLIENT_SECRET", "AUTH_TYPE"):
-        os.environ.pop(f"DATABRICKS_{name}", None)
-    os.environ["DATABRICKS_CONFIG_PROFILE"] = profile
 
 
 def _print(compilation: Compilation, maximum: int) -> None:

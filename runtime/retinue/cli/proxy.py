@@ -1,0 +1,79 @@
+"""`retinue proxy`: a deployed agent → an OpenAI endpoint on this machine."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from retinue.cli.options import (
+    ProfileOption,
+    ProjectOption,
+    UrlOption,
+    VariableOption,
+    choose_profile,
+    named_values,
+    open_project,
+)
+from retinue.errors import UsageError
+
+
+def command(
+    ctx: typer.Context,
+    agent: Annotated[
+        str | None, typer.Argument(metavar="AGENT", help="The agent; its app has the name.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("-t", "--target", metavar="NAME", help="A target of databricks.yml."),
+    ] = None,
+    url: UrlOption = None,
+    profile: ProfileOption = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
+    ] = 8001,
+    project: ProjectOption = None,
+    variables: VariableOption = None,
+) -> None:
+    """Open an OpenAI endpoint on this machine that asks a deployed agent as you.
+
+    Clients need no key: each request gets a fresh token of the login in use.
+    """
+    if (agent is None) == (url is None):
+        raise UsageError("name the agent and its --target, or the app's --url")
+    # Off the start-up path: these bring in the server and the runtime.
+    from retinue.cli.deployed.find import app_of_agent, find  # noqa: PLC0415
+
+    name = None
+    if agent is not None:
+        opened = open_project(ctx, project)
+        name = app_of_agent(opened, agent, named_values(variables), target)
+    if profile:
+        choose_profile(profile)
+    app = asyncio.run(find(name, url))
+
+    from retinue.cli.deployed.forward import forwarder  # noqa: PLC0415
+    from retinue.serve.server import listen, serve  # noqa: PLC0415
+
+    serve(
+        forwarder(app),
+        listen("127.0.0.1", port),
+        on_ready=lambda here: typer.echo(_greeting(app.name, app.url, here, agent), err=True),
+    )
+
+
+command.__name__ = "proxy"
+
+
+def _greeting(app: str, there: str, here: str, agent: str | None) -> str:
+    message = {"role": "user", "content": "What can you do?"}
+    body = json.dumps({"model": agent or app, "stream": True, "messages": [message]})
+    return "\n".join(
+        [
+            f"Forwarding {here}/v1 to the app {app} at {there}",
+            "",
+            f"  curl -N {here}/v1/chat/completions -H 'content-type: application/json' \\",
+            f"    -d '{body}'",
+            "",
+        ]
+    )
