@@ -167,10 +167,13 @@ async def test_a_question_goes_through_the_space_s_managed_server(project, tmp_p
         async with deployed(project, "genie-analyst", tmp_path, python, mcp) as (made, app, url):
             await app.ready()
             await app.heard("'bakehouse' is up")
-            answer = await said(client(made, url, USERS[0]), "genie-analyst", QUESTION)
+            ana = client(made, url, USERS[0])
+            answer = await said(ana, "genie-analyst", QUESTION)
             assert "Sakura Oven" in answer, app.log
-            asked = {path for path, _ in made.workspace.signed}
-            assert f"/api/2.0/mcp/genie/{SPACE}" in asked
+            asked = [by for path, by in made.workspace.signed if path.endswith(f"/genie/{SPACE}")]
+            # The tools are listed as the app, and the question is asked as the user.
+            assert asked[-1] == f"Bearer {ana.api_key}"
+            assert asked[0] != asked[-1]
             assert made.workspace.refused == []
 
 

@@ -21,7 +21,7 @@ from run.fake_workspace import CLIENT
 from workspace.apps import Apps
 from workspace.fake import Workspace
 from workspace.files import Files
-from workspace.serving import Serving
+from workspace.model_serving import Serving
 
 MODEL = "databricks-claude-sonnet-4-5"
 ROOT = "/Workspace/Users/deployer@example.com/.bundle/retinue/prod/files"

@@ -43,6 +43,9 @@ class Ingress:
             "X-Real-Ip": "10.0.0.1",
             "X-Request-Id": str(uuid4()),
         }
+        if self._apps.apps[self._name].get("user_api_scopes"):
+            token = request.headers["Authorization"].partition(" ")[2]
+            headers["X-Forwarded-Access-Token"] = token
         body = await request.read()
         async with ClientSession(timeout=ClientTimeout(total=120)) as session:
             try:
