@@ -22,8 +22,8 @@ from run.models.upstream_plays import TEXT
 from serve.serving import running
 
 # Seconds.
-TIMES = Timeouts(total=3.0, first_token=1.5, idle=1.5)
-RUN = 5.0
+TIMES = Timeouts(total=6.0, first_token=3.0, idle=3.0)
+RUN = 8.0
 
 
 class Changing(Upstream):
