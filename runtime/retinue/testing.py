@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
-from retinue.agent import Agent, Deployment, Instructions, JsonValue, Limits, Route
+from retinue.agent import Agent, Instructions, Limits
+from retinue.route import Deployment, Route
 from retinue.run.budget import Budget
 from retinue.run.caller import Caller
 from retinue.run.context import RunContext
 from retinue.run.events import FinishReason, ModelEvent, ModelFinished, TextDelta, ToolResult, Usage
 from retinue.run.messages import ToolCall
 from retinue.run.ports import ModelRequest, Tool
+from retinue.values import JsonValue
 
 Step = ModelEvent | BaseException | float
 """An event to yield, an error to raise, or seconds to wait."""

@@ -3,9 +3,9 @@
 import pytest
 from bundling import planned, resources
 
-from retinue.agent import Ref
 from retinue.bundle.names import secret_variable
 from retinue.run.references import environment
+from retinue.values import Ref
 
 SERVER = "mcp_servers: {it: {databricks: {%s}%s}}"
 

@@ -9,25 +9,21 @@ from test_compile_projects import compiled as compiled_folder
 from retinue.agent import (
     Agent,
     AppResource,
-    Bound,
     Compaction,
     Databricks,
     DatabricksApp,
-    Deployment,
     Guardrail,
     Guardrails,
     Permission,
-    Price,
-    Ref,
     Serving,
-    Template,
-    Timeouts,
 )
 from retinue.compile import CompileContext, compile_agents
 from retinue.compile.sub_agents import MAX_DEPTH
 from retinue.errors import NotSupportedError
 from retinue.project import Project
+from retinue.route import Bound, Deployment, Price, Timeouts
 from retinue.run.runtime import Runtime
+from retinue.values import Ref, Template
 
 
 @pytest.fixture

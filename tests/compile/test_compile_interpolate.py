@@ -7,9 +7,10 @@ from folders import MINIMAL, codes, compiled
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinue.agent import Databricks, Http, Ref, Stdio, Template
+from retinue.agent import Databricks, Http, Stdio
 from retinue.compile import CompileContext
 from retinue.compile.interpolate import Malformed, Reference, escape, parts
+from retinue.values import Ref, Template
 
 BUNDLE = """
 variables:

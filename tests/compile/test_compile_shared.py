@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compile_projects import compiled as compiled_folder
 
-from retinue.agent import Agent, Auth, Http, Ref, Stdio, Store, Template
+from retinue.agent import Agent, Auth, Http, Stdio, Store
 from retinue.compile.document import read_document
 from retinue.compile.merge import merged
 from retinue.compile.report import Report
 from retinue.compile.tree import Node
 from retinue.errors import NotSupportedError
 from retinue.run.runtime import Runtime
+from retinue.values import Ref, Template
 
 
 def agents(name: str, folder: Path) -> dict[str, Agent]:

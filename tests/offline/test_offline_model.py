@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from offline.conftest import Asker
-from retinue.agent import JsonValue, Limits
+from retinue.agent import Limits
 from retinue.offline.model import MAX_POLLS, OfflineModel
 from retinue.run.context import RunContext
 from retinue.run.events import ModelFinished, RunFinished, TextDelta, ToolResult
 from retinue.run.loop import run
 from retinue.run.messages import Message, ToolCall
 from retinue.run.ports import ModelRequest, Tool
+from retinue.values import JsonValue
 
 NOTICE = "offline/analyst: a deterministic stand-in, not a language model"
 ASK = Tool(

@@ -4,11 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from retinue.agent import Databricks, Http, Observability, Stdio, Template, ToolServer, Twin
+from retinue.agent import Databricks, Http, Observability, Stdio, ToolServer, Twin
 from retinue.offline import MODELS, OFFLINE_MODEL, missing_twins, twin
 from retinue.offline.model import OfflineModel
 from retinue.run.references import environment
 from retinue.testing import agent, route
+from retinue.values import Template
 
 
 def server(name: str, stand_in: Path | None = None) -> ToolServer:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from retinue.agent import Databricks, DatabricksKind, Ref, Template, ToolServer
+from retinue.agent import Databricks, DatabricksKind, ToolServer
 from retinue.run.mcp import Connection
 from retinue.run.references import environment
+from retinue.values import Ref, Template
 from run.fake_workspace import opened
 from run.managed_servers import ManagedServers
 

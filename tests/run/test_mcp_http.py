@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Databricks, Http, Ref, Template, ToolServer
+from retinue.agent import Databricks, Http, ToolServer
 from retinue.errors import ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
 from retinue.run.references import environment
+from retinue.values import Ref, Template
 from run.launching import free_port, launch
 
 KEY = "hunter2-hunter2"

@@ -1,8 +1,8 @@
 """What is taken for a secret, and what is shown in its place."""
 
-from retinue.agent import Ref
 from retinue.run.mcp.secrets import Secrets
 from retinue.run.references import environment
+from retinue.values import Ref
 
 VALUES = {
     "KEY": "sk-123456",

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Databricks, Ref, Stdio, Template, ToolServer
+from retinue.agent import Databricks, Stdio, ToolServer
 from retinue.errors import ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
 from retinue.run.references import environment
+from retinue.values import Ref, Template
 
 SERVERS = Path(__file__).parent / "servers"
 FINE = ToolResult("fine")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from retinue.agent import Ref, Template
 from retinue.errors import MissingReferenceError
 from retinue.run.references import environment
+from retinue.values import Ref, Template
 
 
 def test_each_kind_has_its_variable():

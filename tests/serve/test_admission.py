@@ -7,7 +7,7 @@ import httpx
 import pytest
 from serving import QUESTION, LoopRuntime, eventually
 
-from retinue.agent import Auth, Ref, Template
+from retinue.agent import Auth
 from retinue.errors import RequestError
 from retinue.run.prompt import Caller
 from retinue.serve.admission import Access, behind_databricks
@@ -15,6 +15,7 @@ from retinue.serve.app import OPEN_PATHS
 from retinue.serve.identity import Identity
 from retinue.serve.keys import AccessError
 from retinue.testing import ScriptedModel, agent
+from retinue.values import Ref, Template
 
 CHAT = "/v1/chat/completions"
 BODY = {"messages": QUESTION}

@@ -6,7 +6,8 @@ from datetime import datetime
 import pytest
 from serving import LoopRuntime
 
-from retinue.agent import Deployment, Route, Skill, Stdio, ToolServer
+from retinue.agent import Skill, Stdio, ToolServer
+from retinue.route import Deployment, Route
 from retinue.serve.info import HEALTH_PATHS
 from retinue.testing import ScriptedModel, agent
 

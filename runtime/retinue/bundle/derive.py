@@ -11,20 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from retinue.agent import (
-    Agent,
-    AppResource,
-    Databricks,
-    DatabricksKind,
-    Deployment,
-    Ref,
-    Route,
-    Template,
-    ToolServer,
-)
+from retinue.agent import Agent, AppResource, Databricks, DatabricksKind, ToolServer
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.names import named
 from retinue.bundle.written import Written
+from retinue.route import Deployment, Route
+from retinue.values import Ref, Template
 
 EXPERIMENT = "retinue_traces"
 """The key of the experiment that a project's bundle makes, where a path names it."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from retinue.agent import Ref, Text
+from retinue.values import Ref, Text
 
 _STAND_IN = re.compile(r"retinue-var-(\d{4})")
 

@@ -10,11 +10,12 @@ import typer
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from retinue.agent import Agent, JsonValue
+from retinue.agent import Agent
 from retinue.cli.findings import tell
 from retinue.compile import Compilation, CompileContext, compile_agents
 from retinue.errors import ProjectError
 from retinue.project import Project
+from retinue.values import JsonValue
 
 
 class Output(StrEnum):

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from retinue.agent import Deployment, Route
 from retinue.errors import ModelError
+from retinue.route import Deployment, Route
 from retinue.run.events import ModelFinished, ModelRetried
 from retinue.run.messages import Message
 from retinue.run.models.routed import RoutedModel

@@ -4,11 +4,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from retinue.agent import Deployment, Route
 from retinue.compile import Compilation
 from retinue.compile.report import masked
 from retinue.diagnostics import did_you_mean
 from retinue.errors import UsageError
+from retinue.route import Deployment, Route
 from retinue.run.models.catalogue import ModelFacts, facts, price
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from retinue.agent import Agent, Databricks, Http, Route, Stdio, ToolServer
+from retinue.agent import Agent, Databricks, Http, Stdio, ToolServer
 from retinue.cli.options import (
     AgentArgument,
     Output,
@@ -21,6 +21,7 @@ from retinue.cli.options import (
     open_project,
 )
 from retinue.compile import Origin
+from retinue.route import Route
 
 _LONGEST_VALUE = 80
 

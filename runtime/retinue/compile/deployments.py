@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from retinue.agent import Deployment, Price, Text
 from retinue.compile.interpolate import Pending
 from retinue.compile.model_spec import ModelSpec, PlaceSpec, PriceSpec
 from retinue.compile.references import HEADER_NAME, reference
 from retinue.compile.report import Report, quoted
 from retinue.compile.tree import Node, Path
+from retinue.route import Deployment, Price
+from retinue.values import Text
 
 _OF_ONE_PLACE = ("api_base", "api_key", "region", "headers", "adapter", "auth", "price")
 

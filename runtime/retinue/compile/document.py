@@ -25,13 +25,13 @@ from yaml import (
 )
 from yaml._yaml import CParser
 
-from retinue.agent import JsonValue
 from retinue.compile.report import Related, Report, quoted, split_lines
 from retinue.compile.scalars import scalar
 from retinue.compile.source_text import blanked, decode, has_forbidden
 from retinue.compile.tree import INVALID, Document, Entry, Node
 from retinue.compile.yaml_errors import around, explain
 from retinue.diagnostics import Location, did_you_mean
+from retinue.values import JsonValue
 
 __all__ = ["AGENT_FILE", "FRONTMATTER", "Dialect", "Document", "parse", "read_document"]
 

@@ -17,9 +17,9 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from retinue.agent import Template, Text
 from retinue.compile.interpolate import Pending, Resolved
 from retinue.compile.scalars import scalar
+from retinue.values import Template, Text
 
 
 class Spec(BaseModel):

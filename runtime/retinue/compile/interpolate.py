@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
-from retinue.agent import Ref, Template, Text
 from retinue.compile.report import Report, quoted
 from retinue.compile.tree import Document, Node, Path
 from retinue.compile.variables import Variables
 from retinue.diagnostics import Location, did_you_mean
+from retinue.values import Ref, Template, Text
 
 Kind = Literal["env", "var", "secret", "workspace"]
 

@@ -14,7 +14,6 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from retinue.agent import FALLBACK_ON, Adapter, FallbackOn
 from retinue.compile.fields import (
     Boolean,
     Duration,
@@ -26,6 +25,7 @@ from retinue.compile.fields import (
     Shorthand,
     Spec,
 )
+from retinue.route import FALLBACK_ON, Adapter, FallbackOn
 
 UNNAMED = "-"
 """The name of a model that has deployments instead."""

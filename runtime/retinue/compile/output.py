@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from retinue.agent import JsonValue
 from retinue.compile.document import read_document
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.report import Report
 from retinue.compile.tree import INVALID, Node
 from retinue.diagnostics import Location
+from retinue.values import JsonValue
 
 _KEY = "output_schema"
 _MAX_TOLD = 10

@@ -5,13 +5,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from retinue.agent import JsonValue, Variable, VariableType
+from retinue.agent import Variable, VariableType
 from retinue.compile.fields import reread
 from retinue.compile.interpolate import Resolved
 from retinue.compile.report import Report, quoted
 from retinue.compile.spec import VariableSpec
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location, did_you_mean
+from retinue.values import JsonValue
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset({*keyword.kwlist, "true", "false", "none", "loop", "self", "context"})

@@ -2,11 +2,11 @@
 
 import re
 
-from retinue.agent import Template, Text
 from retinue.compile.interpolate import Pending
 from retinue.compile.report import Report, holds_secret
 from retinue.compile.tree import Node, Path
 from retinue.compile.urls import url_mistake
+from retinue.values import Template, Text
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token of RFC 9110."""

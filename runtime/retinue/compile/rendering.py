@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from jinja2 import UndefinedError
 
-from retinue.agent import Instructions, JsonValue
+from retinue.agent import Instructions
 from retinue.compile.sandbox import MAX_OUTPUT, PromptEnvironment, TooMuchError, budget
 from retinue.errors import PromptError
+from retinue.values import JsonValue
 
 
 class Renderer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from retinue import __version__
-from retinue.agent import Agent, Route, Skill
+from retinue.agent import Agent, Skill
 from retinue.compile.conduct import (
     compile_app,
     compile_compaction,
@@ -37,6 +37,7 @@ from retinue.compile.variables import Variables, read_variables
 from retinue.diagnostics import CompileError, Diagnostic, Location, did_you_mean
 from retinue.errors import UsageError
 from retinue.project import Project
+from retinue.route import Route
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from retinue.agent import Bound, Deployment, JsonValue, Limits, Route, Timeouts
+from retinue.agent import Limits
 from retinue.compile.deployments import compile_deployments
 from retinue.compile.model_spec import BoundsSpec, ModelSpec, RangeSpec, SettingsSpec
 from retinue.compile.named import check_id
 from retinue.compile.report import Report
 from retinue.compile.spec import LimitsSpec
 from retinue.compile.tree import Node, Path
+from retinue.route import Bound, Deployment, Route, Timeouts
+from retinue.values import JsonValue
 
 _NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 _OURS = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n"})

@@ -7,7 +7,7 @@ Source: https://yaml.org/spec/1.2.2/#103-core-schema. So `no` and `on` are text,
 import math
 import re
 
-from retinue.agent import JsonValue
+from retinue.values import JsonValue
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from retinue.agent import Databricks, DatabricksKind, Http, Stdio, Text, ToolServer, Twin
+from retinue.agent import Databricks, DatabricksKind, Http, Stdio, ToolServer, Twin
 from retinue.compile.interpolate import Pending
 from retinue.compile.mistakes import stands_for
 from retinue.compile.named import TRANSPORTS
@@ -15,6 +15,7 @@ from retinue.compile.server_spec import DatabricksSpec, OfflineSpec, ServerSpec
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
 from retinue.errors import ProjectError
+from retinue.values import Text
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,48}")

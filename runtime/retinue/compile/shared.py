@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retinue.agent import Auth, Deployment, Observability, Route, Store, Text, Unsupported, Variable
+from retinue.agent import Auth, Observability, Store, Unsupported, Variable
 from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, StoreSpec
 from retinue.compile.document import read_document
 from retinue.compile.interpolate import CompileContext, Interpolation
@@ -26,6 +26,8 @@ from retinue.compile.unsupported import unsupported_keys
 from retinue.compile.variables import Variables
 from retinue.diagnostics import Location
 from retinue.project import PROJECT_FILE
+from retinue.route import Deployment, Route
+from retinue.values import Text
 
 _MISNAMED = "retinue.yml"
 _ROUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

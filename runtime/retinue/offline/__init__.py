@@ -5,18 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from retinue.agent import (
-    Agent,
-    Databricks,
-    Deployment,
-    Observability,
-    Price,
-    Route,
-    Stdio,
-    ToolServer,
-    Twin,
-)
+from retinue.agent import Agent, Databricks, Observability, Stdio, ToolServer, Twin
 from retinue.offline.model import OfflineModel
+from retinue.route import Deployment, Price, Route
 from retinue.run.ports import Lookup, Model, ModelFactory
 
 OFFLINE_MODEL = "offline/analyst"

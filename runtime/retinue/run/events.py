@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from retinue.agent import JsonValue, Price
 from retinue.errors import ModelFault
+from retinue.route import Price
 from retinue.run.messages import Message, Thought, ToolCall
+from retinue.values import JsonValue
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 StopCause = Literal["max_turns", "max_tool_calls", "max_tokens", "max_cost_usd", "timeout"]

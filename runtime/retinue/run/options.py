@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from retinue.agent import JsonValue
 from retinue.run.ports import OutputFormat, Tool, ToolChoice
+from retinue.values import JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from retinue.agent import Deployment, JsonValue, Ref
+from retinue.route import Deployment
 from retinue.run.context import RunContext
 from retinue.run.events import ModelEvent, ToolResult
 from retinue.run.messages import Message, ToolCall
+from retinue.values import JsonValue, Ref
 
 Lookup = Callable[[Ref], str]
 """A reference → its value. Raises MissingReferenceError."""

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from retinue.agent import Agent, JsonValue, Variable
+from retinue.agent import Agent, Variable
 from retinue.compile.rendering import Renderer
 from retinue.errors import RequestError
 from retinue.run.caller import Caller
 from retinue.run.skills import catalogue
+from retinue.values import JsonValue
 
 
 class Prompt:

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 
-from retinue.agent import Ref, Text
 from retinue.errors import MissingReferenceError
 from retinue.run.ports import Lookup
+from retinue.values import Ref, Text
 
 
 def environment(env: Mapping[str, str] = os.environ) -> Lookup:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from retinue.agent import Agent, JsonValue, ToolServer
+from retinue.agent import Agent, ToolServer
 from retinue.errors import NotReadyError, NotSupportedError, RequestError
 from retinue.run.budget import Budget
 from retinue.run.caller import Caller
@@ -28,6 +28,7 @@ from retinue.run.skills import skill_tools
 from retinue.run.sub_agents import sub_agent_tools, with_sub_agents
 from retinue.run.toolbox import AgentToolbox
 from retinue.run.trace import Request, Trace
+from retinue.values import JsonValue
 
 if TYPE_CHECKING:
     from retinue.run.tracing import Tracing

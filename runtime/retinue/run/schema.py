@@ -17,7 +17,7 @@ from jsonschema.validators import extend, validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from retinue.agent import JsonValue
+from retinue.values import JsonValue
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from retinue.agent import Bound, JsonValue
 from retinue.errors import RequestError
+from retinue.route import Bound
+from retinue.values import JsonValue
 
 _LONGEST = ("max_tokens", "max_completion_tokens")
 # Tokens.

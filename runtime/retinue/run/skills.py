@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
-from retinue.agent import JsonValue, Skill
+from retinue.agent import Skill
 from retinue.diagnostics import did_you_mean
 from retinue.errors import ToolError
 from retinue.run.context import RunContext
 from retinue.run.events import ToolResult
 from retinue.run.ports import Tool
 from retinue.run.toolbox import Arguments, BuiltIn
+from retinue.values import JsonValue
 
 # Characters of the catalogue, as other hosts of Agent Skills allow.
 BUDGET = 8_000

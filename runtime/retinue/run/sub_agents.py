@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from retinue.agent import Agent, JsonValue
+from retinue.agent import Agent
 from retinue.errors import ModelError, NotReadyError, PromptError, RequestError, RunError, ToolError
 from retinue.run.context import RunContext
 from retinue.run.events import RunFinished, ToolResult
 from retinue.run.ports import Tool
 from retinue.run.toolbox import Arguments, BuiltIn
+from retinue.values import JsonValue
 
 Ask = Callable[[str, str, RunContext], Awaitable[RunFinished]]
 """An agent's name, a question and the asking run's context → how the sub-agent's run ended."""

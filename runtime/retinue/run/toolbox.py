@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from retinue.agent import JsonValue, ToolServer
+from retinue.agent import ToolServer
 from retinue.diagnostics import did_you_mean
 from retinue.errors import ToolError
 from retinue.run.caller import Caller
@@ -20,6 +20,7 @@ from retinue.run.mcp import Connection, UserConnection, UsersTools
 from retinue.run.messages import ToolCall
 from retinue.run.ports import Tool
 from retinue.run.schema import Check, bounded_check, full_check
+from retinue.values import JsonValue
 
 log = logging.getLogger(__name__)
 

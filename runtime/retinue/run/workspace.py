@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from retinue.agent import Ref
 from retinue.errors import MissingReferenceError
 from retinue.run.ports import Lookup
+from retinue.values import Ref
 
 if TYPE_CHECKING:
     from databricks.sdk.config import Config

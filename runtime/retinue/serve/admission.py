@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from retinue.agent import Agent, AuthMode, Ref, Template
+from retinue.agent import Agent, AuthMode
 from retinue.errors import MissingReferenceError, RequestError
 from retinue.run.references import environment, resolved
 from retinue.serve.access import record_of
@@ -14,6 +14,7 @@ from retinue.serve.identity import Identity
 from retinue.serve.keys import AccessError, KeyRing
 from retinue.serve.wire.errors import request_error
 from retinue.serve.wire.models import unauthorised
+from retinue.values import Ref, Template
 
 VARIABLE = "RETINUE_API_KEYS"
 _KEYS = Template((Ref("env", VARIABLE),))

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from retinue.agent import Agent, JsonValue, Route
+from retinue.agent import Agent
 from retinue.compile import CompileContext, compile_agents
 from retinue.errors import ProjectError
 from retinue.offline.runtime import runtime_for
 from retinue.project import Project
+from retinue.route import Route
 from retinue.serve.admission import Access
 from retinue.serve.app import app_for
 from retinue.serve.overload import Capacity
+from retinue.values import JsonValue
 
 PATIENCE = 5.0
 """Seconds that the start waits for tool servers; slower ones join when they are ready."""

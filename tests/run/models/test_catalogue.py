@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Deployment, Price
+from retinue.route import Deployment, Price
 from retinue.run.events import Usage
 from retinue.run.models.catalogue import UNKNOWN, cost, facts, price
 from retinue.run.models.litellm import import_litellm

@@ -10,7 +10,8 @@ from urllib.parse import quote, unquote
 import httpx
 import pytest
 
-from retinue.agent import Limits, Timeouts
+from retinue.agent import Limits
+from retinue.route import Timeouts
 from retinue.run.models.litellm import import_litellm
 from retinue.run.references import environment
 from retinue.run.runtime import Runtime

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Deployment
 from retinue.errors import ModelError
+from retinue.route import Deployment
 from retinue.run.messages import (
     AudioPart,
     FilePart,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Deployment
 from retinue.errors import ModelError
+from retinue.route import Deployment
 from retinue.run.messages import Message
 from retinue.run.models.direct import DirectModel
 from retinue.run.ports import ModelRequest

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from retinue.agent import Timeouts
+from retinue.route import Timeouts
 from retinue.run.messages import Message
 from retinue.run.models.direct import DirectModel
 from retinue.run.ports import ModelRequest

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Deployment, Ref, Template
 from retinue.errors import ModelError
+from retinue.route import Deployment
 from retinue.run.events import (
     ModelEvent,
     ModelFinished,
@@ -22,6 +22,7 @@ from retinue.run.messages import Message, Thought, ToolCall
 from retinue.run.models.direct import DirectModel
 from retinue.run.ports import ModelRequest, OutputFormat, Tool
 from retinue.run.references import environment
+from retinue.values import Ref, Template
 from run.models.fake_upstream import (
     STREAM,
     Play,

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 import httpx
 import pytest
 
-from retinue.agent import Timeouts
+from retinue.route import Timeouts
 from retinue.run.references import environment
 from retinue.run.runtime import Runtime
 from retinue.testing import agent, route

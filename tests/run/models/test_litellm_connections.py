@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Deployment
 from retinue.errors import ModelError
+from retinue.route import Deployment
 from retinue.run.events import ModelFinished, TextDelta
 from retinue.run.models.litellm import LiteLLMModel
 from retinue.run.models.wire import LONGEST_BODY

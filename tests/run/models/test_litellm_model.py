@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Deployment, Ref, Template, Timeouts
 from retinue.errors import ModelError
+from retinue.route import Deployment, Timeouts
 from retinue.run.events import ModelEvent, ModelFinished, ReasoningDelta, TextDelta, Usage
 from retinue.run.messages import Message, ToolCall
 from retinue.run.models import MODELS, open_model
@@ -19,6 +19,7 @@ from retinue.run.models.litellm import LiteLLMModel
 from retinue.run.ports import Model, ModelRequest, Tool
 from retinue.run.references import environment
 from retinue.testing import route
+from retinue.values import Ref, Template
 from run.models.fake_upstream import (
     STREAM,
     Play,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Ref, Template, Timeouts
 from retinue.errors import ModelError
+from retinue.route import Timeouts
 from retinue.run.events import (
     ModelEvent,
     ModelFinished,
@@ -23,6 +23,7 @@ from retinue.run.models.litellm import LiteLLMModel
 from retinue.run.ports import Model, ModelRequest, Tool
 from retinue.run.references import environment
 from retinue.testing import route
+from retinue.values import Ref, Template
 from run.models.fake_providers import Provider, Said, refuses_with
 from run.models.fake_providers.anthropic import ANTHROPIC
 from run.models.fake_providers.bedrock import BEDROCK

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Deployment, JsonValue
 from retinue.errors import ModelError
+from retinue.route import Deployment
 from retinue.run.events import ToolCallDelta
 from retinue.run.messages import (
     AudioPart,
@@ -20,6 +20,7 @@ from retinue.run.messages import (
 from retinue.run.models.litellm import LiteLLMModel
 from retinue.run.ports import ModelRequest, NamedTool, OutputFormat, Tool
 from retinue.run.references import environment
+from retinue.values import JsonValue
 from run.models.fake_providers import Provider, Said
 from run.models.fake_providers.anthropic import ANTHROPIC
 from run.models.fake_providers.bedrock import BEDROCK

@@ -2,8 +2,8 @@
 
 import pytest
 
-from retinue.agent import Deployment, Route
 from retinue.errors import RequestError
+from retinue.route import Deployment, Route
 from retinue.run.messages import AudioPart, FilePart, ImagePart, Message, Part, TextPart
 from retinue.run.models.media import check_parts
 from retinue.testing import route

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Agent, Limits, Price, Route, SubAgent
+from retinue.agent import Agent, Limits, SubAgent
 from retinue.errors import NotSupportedError
+from retinue.route import Price, Route
 from retinue.run.events import RunFinished, Usage
 from retinue.run.messages import Message
 from retinue.run.runtime import Runtime

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from retinue.agent import Deployment, Price, Route, Timeouts
 from retinue.errors import ModelError, ModelFault
+from retinue.route import Deployment, Price, Route, Timeouts
 from retinue.run.events import (
     ModelEvent,
     ModelFinished,

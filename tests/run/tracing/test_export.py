@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from retinue.agent import Observability, Ref, Template
+from retinue.agent import Observability
 from retinue.run.events import RunFinished
 from retinue.run.messages import Message
 from retinue.run.references import environment
 from retinue.run.runtime import Runtime
 from retinue.run.workspace import Workspace
 from retinue.testing import ScriptedModel, agent, says
+from retinue.values import Ref, Template
 from run.fake_workspace import CLIENT
 from run.tracing.collector import collector
 

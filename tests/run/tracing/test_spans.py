@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from retinue.agent import Agent, Limits, Observability, Price, SubAgent
+from retinue.agent import Agent, Limits, Observability, SubAgent
 from retinue.errors import ModelError
+from retinue.route import Price
 from retinue.run.caller import Caller
 from retinue.run.events import ModelRetried, TextDelta, Usage
 from retinue.run.messages import ImagePart, Message, TextPart

@@ -6,16 +6,17 @@ from contextlib import aclosing
 import aiohttp
 import orjson
 
-from retinue.agent import Deployment, Ref, Template
 from retinue.cli.deployed.app import DeployedApp, DeployedError
 from retinue.cli.deployed.told import told, unreachable
 from retinue.errors import UsageError
+from retinue.route import Deployment
 from retinue.run.events import Event, ModelFinished, RunFinished, TextDelta
 from retinue.run.messages import Message
 from retinue.run.models.direct import DirectModel
 from retinue.run.ports import ModelRequest
 from retinue.run.references import environment
 from retinue.run.workspace import Workspace
+from retinue.values import Ref, Template
 
 _TOKEN = Ref("env", "DATABRICKS_TOKEN")
 _TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)

@@ -2,11 +2,12 @@
 
 import asyncio
 
-from retinue.agent import Deployment, Ref
 from retinue.cli.online.finding import Finding
+from retinue.route import Deployment
 from retinue.run.models.litellm import import_litellm
 from retinue.run.ports import Lookup
 from retinue.run.references import resolved
+from retinue.values import Ref
 
 # They take their identity from the surroundings in ways that no variable tells of.
 _WITHOUT_A_KEY = ("azure", "azure_ai", "bedrock", "offline", "sagemaker", "vertex_ai")

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from retinue.agent import Deployment, Http, Ref, Stdio, Template, Text, ToolServer
+from retinue.agent import Http, Stdio, ToolServer
+from retinue.route import Deployment
+from retinue.values import Ref, Template, Text
 
 
 def references(holder: Deployment | ToolServer) -> list[Ref]:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from retinue.agent import Agent, Databricks, Deployment, Ref, ToolServer
+from retinue.agent import Agent, Databricks, ToolServer
 from retinue.cli.online import resources
 from retinue.cli.online.credentials import check_credentials
 from retinue.cli.online.finding import Finding, OnlineCode
@@ -17,10 +17,12 @@ from retinue.compile import Compilation
 from retinue.diagnostics import Diagnostic
 from retinue.errors import MissingReferenceError
 from retinue.project import Project
+from retinue.route import Deployment
 from retinue.run.ports import Lookup
 from retinue.run.references import resolved
 from retinue.run.workspace import Workspace
 from retinue.run.workspace_api import WorkspaceApi
+from retinue.values import Ref
 
 T = TypeVar("T")
 

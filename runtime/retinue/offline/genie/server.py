@@ -13,12 +13,12 @@ from mcp.server.mcpserver.exceptions import ToolError as McpToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 
 from retinue import __version__
-from retinue.agent import JsonValue
 from retinue.errors import RetinueError
 from retinue.offline.genie.ask import Ask
 from retinue.offline.genie.match import Answer, Matcher, Refusal
 from retinue.offline.genie.space import Space
 from retinue.offline.genie.warehouse import Rows, Warehouse
+from retinue.values import JsonValue
 
 MAX_QUESTION = 2_000
 MAX_CONVERSATIONS = 1_000

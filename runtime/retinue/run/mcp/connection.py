@@ -6,11 +6,12 @@ import logging
 import random
 from typing import TYPE_CHECKING, Literal
 
-from retinue.agent import JsonValue, Stdio, ToolServer
+from retinue.agent import Stdio, ToolServer
 from retinue.errors import ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp.faults import LinkError
 from retinue.run.ports import Lookup, Tool
+from retinue.values import JsonValue
 
 if TYPE_CHECKING:
     from retinue.run.mcp.session import Session

@@ -13,11 +13,11 @@ from typing import Any
 
 import orjson
 
-from retinue.agent import JsonValue
 from retinue.errors import ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp.results import NOTHING
 from retinue.run.ports import Tool
+from retinue.values import JsonValue
 
 Call = Callable[[str, dict[str, JsonValue]], Awaitable[ToolResult]]
 

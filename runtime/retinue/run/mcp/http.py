@@ -11,13 +11,14 @@ from typing import Any
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
-from retinue.agent import Databricks, Http, Text, ToolServer
+from retinue.agent import Databricks, Http, ToolServer
 from retinue.errors import MissingReferenceError
 from retinue.run.mcp.databricks import WorkspaceAuth, managed
 from retinue.run.mcp.faults import LinkError, clip
 from retinue.run.mcp.link import Exchange, Streams, exchange
 from retinue.run.mcp.secrets import Secrets
 from retinue.run.references import resolved
+from retinue.values import Text
 
 _LARGEST_ANSWER = 32 * 2**20
 _CONNECT = 10.0

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from retinue.agent import Ref
 from retinue.run.ports import Lookup
+from retinue.values import Ref
 
 # Shorter ones are found in ordinary words.
 _SHORTEST = 6

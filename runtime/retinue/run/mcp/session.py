@@ -19,7 +19,7 @@ from mcp.types import (
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from retinue import __version__
-from retinue.agent import JsonValue, Stdio, ToolServer
+from retinue.agent import Stdio, ToolServer
 from retinue.errors import RetinueError, ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp.faults import LinkError, clip
@@ -31,6 +31,7 @@ from retinue.run.mcp.results import tool_result
 from retinue.run.mcp.secrets import Secrets
 from retinue.run.mcp.stdio import StdioLink
 from retinue.run.ports import Lookup, Tool
+from retinue.values import JsonValue
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from retinue.agent import Databricks, DatabricksKind, JsonValue, Ref, ToolServer
+from retinue.agent import Databricks, DatabricksKind, ToolServer
 from retinue.errors import MissingReferenceError, RequestError, ToolError
 from retinue.run.caller import Caller
 from retinue.run.events import ToolResult
 from retinue.run.mcp.connection import Connection, ConnectionState
 from retinue.run.ports import Lookup, Tool
 from retinue.run.workspace import Workspace
+from retinue.values import JsonValue, Ref
 
 # Connections of users to one server, and the seconds for which an unused one is kept.
 MOST_USERS = 200

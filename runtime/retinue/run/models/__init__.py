@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from retinue.agent import Deployment, Route
+from retinue.route import Deployment, Route
 from retinue.run.models.direct import DirectModel, is_plain
 from retinue.run.models.litellm import LiteLLMModel
 from retinue.run.models.routed import RoutedModel

@@ -4,8 +4,8 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from retinue.agent import FallbackOn, Route
 from retinue.errors import ModelError, ModelFault
+from retinue.route import FallbackOn, Route
 from retinue.run.events import ModelRetried
 from retinue.run.models.deployments import Deployments, Place
 

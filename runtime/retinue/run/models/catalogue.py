@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from retinue.agent import Deployment, Price
+from retinue.route import Deployment, Price
 from retinue.run.events import Usage
 
 _LIST = "model_prices_and_context_window_backup.json"

@@ -6,8 +6,8 @@ Those that failed lately rest; the others are drawn by weight.
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from retinue.agent import Deployment, Route
 from retinue.errors import ModelError
+from retinue.route import Deployment, Route
 from retinue.run.ports import Lookup, Model, ModelFactory
 
 # Seconds of rest after the first failure; each further one doubles them.

@@ -10,8 +10,8 @@ from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from retinue.agent import Deployment, Ref
 from retinue.errors import MissingReferenceError, ModelError
+from retinue.route import Deployment
 from retinue.run.events import ModelEvent
 from retinue.run.models.answer import Answer
 from retinue.run.models.direct.answered import Source, answered
@@ -23,6 +23,7 @@ from retinue.run.models.wire import Body, Wire
 from retinue.run.ports import Lookup, ModelRequest
 from retinue.run.references import resolved
 from retinue.run.workspace import Workspace
+from retinue.values import Ref
 
 log = logging.getLogger(__name__)
 

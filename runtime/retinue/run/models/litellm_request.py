@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retinue.agent import JsonValue
 from retinue.run.messages import AudioPart, FilePart, ImagePart, Message, Part, TextPart, Thought
 from retinue.run.models.thinking import must_not_think
 from retinue.run.ports import ModelRequest, OutputFormat, Tool, ToolChoice
+from retinue.values import JsonValue
 
 # Settings that would change where a call goes, fake its answer or start litellm's own retries.
 _NOT_SETTINGS = frozenset(

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from retinue.agent import Route
 from retinue.errors import RequestError
+from retinue.route import Route
 from retinue.run.messages import AudioPart, FilePart, ImagePart, Message, Part
 from retinue.run.models.catalogue import ModelFacts, facts
 

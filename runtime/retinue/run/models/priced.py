@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from retinue.agent import Agent, Deployment
+from retinue.agent import Agent
 from retinue.errors import NotSupportedError
+from retinue.route import Deployment
 from retinue.run.models.catalogue import price
 from retinue.run.sub_agents import with_sub_agents
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
-from retinue.agent import Deployment, Route
 from retinue.errors import ModelError
+from retinue.route import Deployment, Route
 from retinue.run.deadline import Deadline, before
 from retinue.run.events import ModelEvent, ModelFinished, ModelRetried, ToolCallDelta
 from retinue.run.models.attempts import Attempts

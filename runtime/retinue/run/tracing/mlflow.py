@@ -13,11 +13,11 @@ import requests
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from retinue.agent import Ref
 from retinue.errors import MissingReferenceError
 from retinue.run.ports import Lookup
 from retinue.run.tracing.export import TIMEOUT, NotSentError, Session, Telling, otlp
 from retinue.run.workspace import Workspace
+from retinue.values import Ref
 
 _EXPERIMENT_ID = Ref("env", "MLFLOW_EXPERIMENT_ID", default="")
 _TRACKING_URI = Ref("env", "MLFLOW_TRACKING_URI", default="")

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from retinue.agent import JsonValue
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import Tool
@@ -25,6 +24,7 @@ from retinue.serve.wire.tools import (
     chosen,
     function_tools,
 )
+from retinue.values import JsonValue
 
 _MAX_BIASES = 1024
 

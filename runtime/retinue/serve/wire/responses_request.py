@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 
-from retinue.agent import Agent, JsonValue
+from retinue.agent import Agent
 from retinue.errors import RequestError
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
@@ -27,6 +27,7 @@ from retinue.serve.wire.tools import (
     chosen,
     function_tools,
 )
+from retinue.values import JsonValue
 
 _LOGPROBS = "message.output_text.logprobs"
 

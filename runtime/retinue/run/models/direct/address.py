@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from retinue.agent import Deployment, Ref
 from retinue.errors import ModelError
+from retinue.route import Deployment
 from retinue.run.models.direct.providers import model_name, provider_of
 from retinue.run.ports import Lookup, ModelRequest
 from retinue.run.references import resolved
 from retinue.run.workspace import Workspace
+from retinue.values import Ref
 
 _AZURE_VERSION = "2025-02-01-preview"
 _AZURE_V1 = frozenset({"preview", "latest", "v1"})

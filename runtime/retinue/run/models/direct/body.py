@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 
-from retinue.agent import Deployment, JsonValue
+from retinue.route import Deployment
 from retinue.run.messages import AudioPart, FilePart, ImagePart, Message, Part, TextPart
 from retinue.run.models.direct import databricks
 from retinue.run.models.direct.providers import model_name, provider_of
 from retinue.run.ports import ModelRequest, OutputFormat, Tool, ToolChoice
+from retinue.values import JsonValue
 
 # What the run decides itself, or what LiteLLM would take for its own.
 _NOT_SETTINGS = frozenset(

@@ -10,10 +10,10 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
-from retinue.agent import JsonValue
 from retinue.run.messages import Message, Thought
 from retinue.run.models.thinking import must_not_think
 from retinue.run.ports import ModelRequest
+from retinue.values import JsonValue
 
 # OpenAI's parameters that its endpoints refuse.
 _NOT_TAKEN = frozenset(

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-from retinue.agent import Deployment
 from retinue.errors import MissingReferenceError, ModelError
+from retinue.route import Deployment
 from retinue.run.events import ModelEvent
 from retinue.run.models.direct.address import AddressBook
 from retinue.run.models.direct.answered import answered

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from retinue.agent import Deployment, Ref
+from retinue.route import Deployment
 from retinue.run.ports import Lookup
+from retinue.values import Ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
