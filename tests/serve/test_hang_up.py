@@ -38,6 +38,16 @@ def test_before_the_first_word(serving, stream):
         assert http.get("/health").status_code == 200
 
 
+def test_after_a_large_body(serving):
+    """The server stops reading while one comes in."""
+    model = ScriptedModel([30.0, *says("late")])
+    server = serving(LoopRuntime(model))
+    connection = open_request(server.url, unknown="u" * 1_000_000)
+    eventually(lambda: len(model.requests) == 1, 5)
+    connection.close()
+    assert eventually(lambda: model.cancelled == 1, 5) < WITHIN
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_amid_the_answer(serving, stream):
     model = ScriptedModel([TextDelta("Well, "), 30.0, *says("late")])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from starlette.types import Receive, Send
+from starlette.types import Send
 
 from retinue.serve.wire.errors import ErrorAnswer
 
@@ -130,31 +130,3 @@ class EventStream:
         except TimeoutError:
             return False
         return True
-
-
-class HangUp:
-    """Cancels the task that entered it when the caller goes away; `noticed` tells that it did."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self.noticed = False
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.current_task()
-        self._watch = asyncio.create_task(self._wait())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._watch.cancel()
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.noticed = True
-        if self._task:
-            self._task.cancel()

@@ -14,8 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from retinue.run.events import Event, ModelRetried, RunFinished, Usage
 from retinue.serve.access import HUNG_UP, RequestRecord, record_of
-from retinue.serve.answers import EventStream, HangUp, Pace, send_error, send_json
+from retinue.serve.answers import EventStream, Pace, send_error, send_json
 from retinue.serve.body import MAX_BODY, HungUpError, read_json_body
+from retinue.serve.hang_up import HangUp
 from retinue.serve.wire.errors import STOPPING, ErrorAnswer, answer
 from retinue.serve.wire.hops import hops_header
 
@@ -100,7 +101,7 @@ class Exchange:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
         stream = EventStream(send, self._pace)
-        hang_up = HangUp(receive)
+        hang_up = HangUp(scope, receive)
         asked: Streamed | Whole | None = None
         try:
             asked = self._prepare(await read_json_body(scope, receive, self._max_body), scope)

@@ -12,6 +12,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from retinue.serve.access import RequestRecord, log, new_id
+from retinue.serve.hang_up import Line
 from retinue.serve.wire.errors import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, ErrorAnswer
 
 MAX_HEAD = 64 * 1024
@@ -41,12 +42,14 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._line = Line()
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._stop_rest()
         super().connection_lost(exc)
+        self._line.lose()
 
     def data_received(self, data: bytes) -> None:
         if not self._inside_message:
@@ -66,6 +69,7 @@ class Protocol(HttpToolsProtocol):
         self._head_size = 0
         self._unset_keepalive_if_required()
         super().on_message_begin()
+        self._line.offer(self.scope)  # type: ignore[arg-type]
 
     def on_headers_complete(self) -> None:
         self._inside_head = False
@@ -80,6 +84,9 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._inside_message = False
         super().on_message_complete()
+        if not self.pipeline:
+            # Paused by a large body, the connection would not be heard of any more.
+            self.flow.resume_reading()
         if self.cycle.response_complete and not self.transport.is_closing():
             # The body has stopped the clock of the silence that follows.
             self._stop_rest()
