@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from retinue.compile.interpolate import Pending
 from retinue.compile.model_spec import ModelSpec, PlaceSpec, PriceSpec
+from retinue.compile.providers import check_provider
 from retinue.compile.references import HEADER_NAME, reference
 from retinue.compile.report import Report, quoted
 from retinue.compile.tree import Node, Path
@@ -39,6 +40,7 @@ def _check_alone(root: Node, report: Report, path: Path) -> None:
 def _deployment(spec: PlaceSpec, weight: int, root: Node, report: Report, path: Path) -> Deployment:
     if spec.auth == "user":
         _check_user(spec, root, report, path)
+    check_provider(spec.name, root.at((*path, "name")), report)
     return Deployment(
         model=spec.name,
         api_base=reference(spec.api_base, root, (*path, "api_base"), report, url=True),

@@ -141,7 +141,7 @@ def _hint(body: str) -> str:
     if body in _FORMS:
         return f"the form is {_FORMS[body]}"
     if _NAMES["env"].fullmatch(body):
-        return f"did you mean ${{env.{body}}}? or {_ESCAPE}"
+        return f"did you mean ${{env.{body}}}? in a prompt {{{{ {body} }}}}; or {_ESCAPE}"
     kind, dot, name = body.partition(".")
     tidy = kind.strip().lower()
     if tidy in _NAMES and dot:

@@ -13,6 +13,7 @@ from retinue.values import JsonValue
 
 _KEY = "output_schema"
 _MAX_TOLD = 10
+_WITHOUT_EFFECT = ("$schema", "$id", "$defs", "$comment", "title", "description", "examples")
 
 OutputSchema = Mapping[str, JsonValue]
 
@@ -72,4 +73,8 @@ def _checked(node: Node, report: Report) -> OutputSchema | None:
         place: Location = node.at(tuple(error.absolute_path))
         hint = "see https://json-schema.org/draft/2020-12"
         report.error(place, f"this is no JSON Schema: {error.message}", "bad-schema", hint)
+    known = {*Draft202012Validator.VALIDATORS, *_WITHOUT_EFFECT}
+    if node.entries and not node.entries.keys() & known:
+        message = "no key of this object is one of JSON Schema's: any answer fits it"
+        report.warning(node.place, message, "bad-schema", "write {type: object, properties: {…}}")
     return None if errors else MappingProxyType(cast("dict[str, JsonValue]", schema))

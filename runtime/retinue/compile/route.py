@@ -8,6 +8,7 @@ from retinue.agent import Limits
 from retinue.compile.deployments import compile_deployments
 from retinue.compile.model_spec import BoundsSpec, ModelSpec, RangeSpec, SettingsSpec
 from retinue.compile.named import check_id
+from retinue.compile.providers import check_provider
 from retinue.compile.report import Report
 from retinue.compile.spec import LimitsSpec
 from retinue.compile.tree import Node, Path
@@ -37,7 +38,9 @@ def compile_route(
     settings = _settings(spec.settings, root, (*path, "settings"), report)
     for index, fallback in enumerate(spec.fallbacks):
         if fallback not in routes:
-            check_id(fallback, root.at((*path, "fallbacks", index)), list(routes), report)
+            place = root.at((*path, "fallbacks", index))
+            check_id(fallback, place, list(routes), report)
+            check_provider(fallback, place, report)
     deployments = compile_deployments(spec, root, report, path)
     known = {key: value for key, value in settings.items() if key not in spec.settings.extra}
     route = Route(
