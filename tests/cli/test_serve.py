@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,13 @@ QUESTION = {"messages": [{"role": "user", "content": "hi"}]}
 CHAT = "/v1/chat/completions"
 
 
+def eventually(condition, within: float) -> None:
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def keyed(project: Path) -> Path:
     """The project, for holders of a key."""
@@ -22,8 +30,8 @@ def keyed(project: Path) -> Path:
 
 
 @contextmanager
-def serving(project: Path, *args: str, **env: str):
-    """A client of `retinue serve --offline ARGS…`, and what was written before it answered."""
+def started(project: Path, *args: str, **env: str):
+    """The process of `retinue serve --offline ARGS…`, and what it wrote before it answered."""
     process = subprocess.Popen(
         [sys.executable, "-m", "retinue", "serve", "--offline", "--port", "0", *args],
         cwd=project,
@@ -37,12 +45,20 @@ def serving(project: Path, *args: str, **env: str):
             told.append(line)
             if "curl -N" in line:
                 break
-        url = next(line for line in told if line.startswith("Serving")).split(" at ")[1].strip()
-        with httpx.Client(base_url=url, trust_env=False, timeout=10) as http:
-            yield http, "".join(told)
+        yield process, "".join(told)
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
+
+
+@contextmanager
+def serving(project: Path, *args: str, **env: str):
+    """A client of `retinue serve --offline ARGS…`, and what was written before it answered."""
+    with started(project, *args, **env) as (_, told):
+        greeting = next(line for line in told.splitlines() if line.startswith("Serving"))
+        url = greeting.split(" at ")[1].strip()
+        with httpx.Client(base_url=url, trust_env=False, timeout=10) as http:
+            yield http, told
 
 
 def test_no_address_of_other_machines_without_a_check_of_callers(retinue):
@@ -91,3 +107,56 @@ def test_an_agent_for_the_workspaces_users_runs_on_this_machine_with_a_note(proj
     with serving(project) as (http, told):
         assert http.post(CHAT, json=QUESTION).status_code == 200
     assert "callers are not checked" in told
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_files_that_changed_are_served_after_a_reload(project, workers):
+    """And while they have mistakes, what was served before."""
+    with serving(project, "--workers", workers) as (http, _):
+
+        def names() -> set[str]:
+            found = http.get("/v1/models").json()["data"]
+            return {one["id"] for one in found}
+
+        before = names()
+        other = project / "agents" / "other.yaml"
+        other.write_text("modl: openai/m\n")
+        refused = http.post("/v1/admin/reload")
+        assert refused.status_code == 422
+        assert "unknown key 'modl'" in refused.json()["error"]["message"]
+        assert names() == before
+        other.write_text("model: openai/m\ninstructions: Be brief.\n")
+        told = http.post("/v1/admin/reload").json()
+        assert set(told["agents"]) == before | {"other"}
+        # Workers are replaced one after the other.
+        eventually(lambda: [names() for _ in range(8)] == [before | {"other"}] * 8, 30)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_workers_are_drained_together(project, workers):
+    with serving(project, "--workers", workers) as (http, _):
+        assert http.post("/v1/admin/drain").status_code == 200
+        assert {http.post(CHAT, json=QUESTION).status_code for _ in range(8)} == {503}
+        assert http.post("/v1/admin/drain?draining=false").status_code == 200
+        assert http.post(CHAT, json=QUESTION).status_code == 200
+        counted = http.get("/metrics").text
+        assert 'endpoint="/chat/completions",status="503"} 8.0' in counted
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_that_was_asked_for_is_no_failure(project, workers):
+    with started(project, "--workers", workers) as (process, _told):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_a_surface_that_there_is_none_of(retinue):
+    done = retinue("serve", "--offline", "--port", "0", "--allowed-apis", "chat,respnses")
+    assert done.returncode == 2
+    assert "there is no API 'respnses' to allow; did you mean 'responses'?" in done.stderr
+
+
+def test_surfaces_reach_every_process(project):
+    with serving(project, "--workers", "2", "--allowed-apis", "chat, models") as (http, _):
+        assert http.post(CHAT, json=QUESTION).status_code == 200
+        assert http.post("/v1/responses", json={"input": "hi"}).status_code == 404

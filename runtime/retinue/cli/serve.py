@@ -3,7 +3,9 @@
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +26,8 @@ from retinue.cli.options import (
     named_values,
     open_project,
 )
+from retinue.diagnostics import did_you_mean
+from retinue.errors import UsageError
 
 _MEGABYTE = 1024 * 1024
 _NO_PROXY = (
@@ -54,6 +58,14 @@ def command(
         str | None,
         typer.Option(help="How often one user or key may ask each process, such as 60/minute."),
     ] = None,
+    allowed_apis: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="The surfaces to serve, with commas between them: chat, responses, invocations, "
+            "models, docs, operation (default: all).",
+        ),
+    ] = None,
     model: ModelOption = None,
     temperature: TemperatureOption = None,
     max_tokens: MaxTokensOption = None,
@@ -69,8 +81,11 @@ def command(
     # Off the start-up path: these bring in the runtime and fastapi.
     from retinue.cli.live import OFFLINE_BANNER, example, offline_gaps  # noqa: PLC0415
     from retinue.serve.admission import Access  # noqa: PLC0415
-    from retinue.serve.factory import app_of  # noqa: PLC0415
-    from retinue.serve.overload import Capacity  # noqa: PLC0415
+    from retinue.serve.app import APIS  # noqa: PLC0415
+    from retinue.serve.control import Control  # noqa: PLC0415
+    from retinue.serve.factory import app_of, create_app  # noqa: PLC0415
+    from retinue.serve.generations import Generations  # noqa: PLC0415
+    from retinue.serve.overload import Capacity, House  # noqa: PLC0415
     from retinue.serve.server import listen, serve  # noqa: PLC0415
     from retinue.serve.worker import hand_over  # noqa: PLC0415
 
@@ -91,30 +106,52 @@ def command(
         # Of the server, not of each worker: a client must not see it change.
         "created": int(time.time()),
         "local": listener.loopback,
+        "exposed": not listener.loopback,
+        "apis": chosen_apis(allowed_apis, APIS),
     }
     notes = [OFFLINE_BANNER, *offline_gaps(compiled)] if offline else []
     if "databricks" in access.modes.values() and not access.proxied:
         notes.append(_NO_PROXY)
     asked = example(compiled, offline=offline)
+    again: dict[str, Any] = {
+        "project": str(opened.root),
+        # Where none were named, those that come later are served after a reload.
+        "agents": agents,
+        "variables": named_values(variables),
+        "target": target,
+        **options,
+    }
+
+    def ready(url: str) -> None:
+        typer.echo(_greeting(url, compiled, notes, asked), err=True)
+
+    if workers > 1:
+        app = hand_over(**again, capacity=asdict(capacity))
+        serve(app, listener, workers=workers, on_ready=ready)
+        return
+    control = Control(House(capacity))
     route = model and compilation.routes.get(model, model)
-    serve(
-        app_of(compiled, capacity=capacity, **{**options, "model": route})
-        if workers == 1
-        else hand_over(
-            project=str(opened.root),
-            agents=[agent.name for agent in compiled],
-            variables=named_values(variables),
-            target=target,
-            capacity=asdict(capacity),
-            **options,
-        ),
-        listener,
-        workers=workers,
-        on_ready=lambda url: typer.echo(_greeting(url, compiled, notes, asked), err=True),
+    chosen = {**options, "model": route, "capacity": capacity, "control": control}
+    generations = Generations(app_of(compiled, **chosen))
+    control.reload = partial(
+        generations.reload, partial(create_app, **again, capacity=capacity, control=control)
     )
+    serve(generations, listener, on_ready=ready, on_hangup=control.reload)
 
 
 command.__name__ = "serve"
+
+
+def chosen_apis(text: str | None, known: Sequence[str]) -> list[str]:
+    """The names in a list with commas. Raises UsageError for one that isn't `known`."""
+    if text is None:
+        return list(known)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UsageError(f"there is no API '{name}' to allow; {hint}")
+    return names
 
 
 def _greeting(url: str, agents: tuple[Agent, ...], notes: list[str], asked: tuple[str, str]) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retinue.run.events import Usage
+from retinue.run.events import RunFinished, Usage
 from retinue.serve.identity import ANYONE, Identity
 
 log = logging.getLogger("retinue.access")
@@ -25,7 +25,8 @@ class RequestRecord:
     """What is known of a request: filled in as it goes along, and told by the log line.
 
     `headers` are for its answer, `received` its own, in ASGI's form; `trace_id` is of its run's
-    trace, where there is one; `begin` is called when its body is there and a run would start.
+    trace, where there is one; `finish` is its run's last event; `begin` is called when its body
+    is there and a run would start.
     """
 
     id: str
@@ -37,6 +38,7 @@ class RequestRecord:
     trace_id: str = ""
     identity: Identity = ANYONE
     usage: Usage | None = None
+    finish: RunFinished | None = None
     fault: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     received: Iterable[tuple[bytes, bytes]] = ()
@@ -75,10 +77,11 @@ def record_of(scope: Scope) -> RequestRecord:
 
 
 class AccessLog:
-    """ASGI middleware: `x-request-id` on every answer, and a line when it is over."""
+    """ASGI middleware: `x-request-id` on every answer; a line when it is over, and `counted`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, counted: Callable[[RequestRecord], None]) -> None:
         self._app = app
+        self._counted = counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,6 +102,7 @@ class AccessLog:
             await self._app(scope, receive, tagged)
         finally:
             log.info("%s", record)
+            self._counted(record)
 
 
 def _id_of(scope: Scope) -> str:

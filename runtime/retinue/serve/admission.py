@@ -17,6 +17,8 @@ from retinue.serve.wire.models import unauthorised
 from retinue.values import Ref, Template
 
 VARIABLE = "RETINUE_API_KEYS"
+ADMIN_KEYS = "RETINUE_ADMIN_KEYS"
+ADMINS = "RETINUE_ADMINS"
 _KEYS = Template((Ref("env", VARIABLE),))
 _KEY_HEADERS = frozenset((b"api-key", b"x-api-key", b"api-token", b"api_token"))
 _BEARER = b"bearer "
@@ -58,6 +60,8 @@ class Access:
             for key in self._all.names
         }
         self._closed_to_strangers = frozenset(rings)
+        self._admin_ring = KeyRing.optional(env.get(ADMIN_KEYS, ""), ADMIN_KEYS)
+        self._admins = frozenset(_listed(env.get(ADMINS, ""))) if self.proxied else frozenset()
         self._stranger = Identity(closed=self._closed_to_strangers)
         self.shut = len(rings) == len(agents) > 0
         """Whether nothing is open to a caller without a key."""
@@ -70,7 +74,7 @@ class Access:
     @property
     def checks(self) -> bool:
         """Whether headers say anything at all of a caller."""
-        return self.proxied or bool(self._closed_to_strangers)
+        return self.proxied or bool(self._closed_to_strangers or self._admin_ring.names)
 
     @property
     def modes(self) -> Mapping[str, AuthMode]:
@@ -100,7 +104,7 @@ class Access:
         Raises RequestError (400) for a header of the proxy's that came twice, but not where a key
         is asked for and there is none: that is told first.
         """
-        key, twice = None, b""
+        key, twice, admin = None, b"", False
         tried = 0
         user: dict[str, str] = {}
         for name, value in headers:
@@ -116,14 +120,23 @@ class Access:
             if candidate and key is None and tried < _MOST_KEYS:
                 tried += 1
                 key = self._all.find(candidate.strip())
+                if self._admin_ring.find(candidate.strip()):
+                    admin = True
         if twice and not (self.shut and key is None):
             message = f"The header {twice.decode()} came twice."
             raise RequestError(message, code="ambiguous_identity")
         known = {field: text for field, text in user.items() if text}
-        if key is None and not known:
+        if key is None and not known and not admin:
             return self._stranger
+        admin = admin or bool(
+            self._admins.intersection(v for k, v in known.items() if k != "access_token")
+        )
         closed = self._closed_to_strangers if key is None else self._closed[key]
-        return Identity(key=key, closed=closed, **known)
+        return Identity(key=key, closed=closed, admin=admin, **known)
+
+
+def _listed(text: str) -> list[str]:
+    return [one for one in text.replace(",", " ").split() if one]
 
 
 def _ring(agent: Agent, env: Mapping[str, str]) -> KeyRing:
@@ -152,7 +165,8 @@ class Gate:
         record = record_of(scope)
         try:
             record.identity = self._access.identify(scope["headers"])
-            if self._access.shut and record.identity.key is None and not self._is_open(scope):
+            known = record.identity.key is not None or record.identity.admin
+            if self._access.shut and not known and not self._is_open(scope):
                 raise unauthorised()
         except RequestError as error:
             record.fault = error.code or ""

@@ -1,7 +1,7 @@
 """A Runtime → the ASGI app around it: routes, who may call, error answers and the log line."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from retinue.serve import docs
 from retinue.serve.access import AccessLog, record_of
 from retinue.serve.admission import Access, Gate
 from retinue.serve.answers import Pace
+from retinue.serve.control import Control
 from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
 from retinue.serve.hosts import LocalHosts
 from retinue.serve.info import HEALTH_PATHS, Info
@@ -31,6 +32,9 @@ OPEN_PATHS = frozenset(
 )
 """What is answered without a key: nothing in it tells of an agent that needs one."""
 
+APIS = ("chat", "responses", "invocations", "models", "docs", "operation")
+"""The surfaces that can be switched off. What a load balancer asks is always answered."""
+
 
 def app_for(
     runtime: Runtime,
@@ -40,28 +44,41 @@ def app_for(
     access: Access | None = None,
     created: int | None = None,
     local: bool = False,
+    control: Control | None = None,
+    apis: Collection[str] = APIS,
 ) -> FastAPI:
     """The app that serves the runtime's agents, and opens the runtime for as long as it lives.
 
     `access` says who may call, by default what the agents say, for a process that no proxy of
     Databricks stands before. `created` (what `/v1/models` says) is in Unix seconds, by default
     now. `local` says that only this machine reaches the app: where it checks no callers it then
-    answers to no public name. Raises AccessError.
+    answers to no public name. `control` is what the server is operated by, and outlives the app;
+    `apis` are the surfaces that it has. Raises AccessError.
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
     capacity = capacity or Capacity()
     access = access or Access(runtime.agents.values())
-    table = endpoints(runtime, pace, capacity.max_body, proxied=access.proxied)
+    control = control or Control(House(capacity))
+    every = endpoints(runtime, pace, capacity.max_body, proxied=access.proxied)
+    table = tuple(one for one in every if one.operation.tag in apis)
     guarded = local and bool(access.unchecked)
-    app = _App(table, access, House(capacity), _lifespan(runtime), guarded=guarded)
-    info = Info(runtime, created or int(time.time()), [one.paths[0] for one in table])
+    app = _App(table, access, control, _lifespan(runtime), guarded=guarded)
+    info = Info(
+        runtime, created or int(time.time()), [one.paths[0] for one in table], control.house
+    )
     for prefix in PREFIXES:
-        app.include_router(info.models(), prefix=prefix, include_in_schema=prefix == PREFIXES[0])
+        if "models" in apis:
+            named = prefix == PREFIXES[0]
+            app.include_router(info.models(), prefix=prefix, include_in_schema=named)
         app.include_router(info.status(), prefix=prefix, include_in_schema=prefix == "")
-        app.include_router(stored_responses(), prefix=prefix, include_in_schema=False)
+        if "responses" in apis:
+            app.include_router(stored_responses(), prefix=prefix, include_in_schema=False)
     app.include_router(info.about())
-    app.router.routes += docs.routes()
+    if "operation" in apis:
+        app.include_router(control.router(runtime, anyone=local and not access.checks))
+    if "docs" in apis:
+        app.router.routes += docs.routes()
     # For those who host the app themselves, and for tests.
     app.state.runtime = runtime
     for kind in (HTTPException, RequestError, Exception):
@@ -76,7 +93,7 @@ class _App(FastAPI):
         self,
         table: tuple[Endpoint, ...],
         access: Access,
-        house: House,
+        control: Control,
         lifespan: Any,
         *,
         guarded: bool,
@@ -96,9 +113,11 @@ class _App(FastAPI):
         self._table = table
         self._access = access
         self._guarded = guarded
+        self._metrics = control.metrics
+        self._metrics.names({path: one.path for one in table for path in one.paths})
         self._hot: dict[str, ASGIApp] = {}
         for endpoint in table:
-            self._hot |= dict.fromkeys(endpoint.paths, Door(house, endpoint.app))
+            self._hot |= dict.fromkeys(endpoint.paths, Door(control.house, endpoint.app))
         # The router knows them too, for 405 and for apps that mount this one below a path.
         self.router.routes += [
             Route(path, hot, methods=["POST"]) for path, hot in self._hot.items()
@@ -108,7 +127,7 @@ class _App(FastAPI):
         front: ASGIApp = _Front(self._hot, super().build_middleware_stack())
         if self._access.checks:
             front = Gate(self._access, OPEN_PATHS, front)
-        return AccessLog(LocalHosts(front) if self._guarded else front)
+        return AccessLog(LocalHosts(front) if self._guarded else front, self._metrics.count)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:

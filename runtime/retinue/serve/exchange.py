@@ -12,7 +12,7 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from retinue.run.events import Event, ModelRetried, RunFinished, Usage
+from retinue.run.events import Event, ModelRetried, RunFinished
 from retinue.serve.access import HUNG_UP, RequestRecord, record_of
 from retinue.serve.answers import EventStream, Pace, send_error, send_json
 from retinue.serve.body import MAX_BODY, HungUpError, read_json_body
@@ -107,12 +107,13 @@ class Exchange:
             asked = self._prepare(await read_json_body(scope, receive, self._max_body), scope)
             if isinstance(asked, Streamed):
                 async with hang_up, stream:
-                    record.usage = await _stream(asked, stream)
+                    await _stream(asked, stream)
+                    _note(record, asked)
                 await stream.end()
             else:
                 async with hang_up:
                     hops = await _fold(asked)
-                record.usage = _spent(asked.wire.finish)
+                _note(record, asked)
                 await send_json(send, asked.wire.body(), headers=hops)
         except HungUpError:
             record.status = HUNG_UP
@@ -130,7 +131,7 @@ class Exchange:
             await _fail(asked.told(told) if asked else told, record, stream, asked, send)
 
 
-async def _stream(asked: Streamed, stream: EventStream) -> Usage:
+async def _stream(asked: Streamed, stream: EventStream) -> None:
     hops = []
     async with aclosing(asked.run) as events:
         async for event in events:
@@ -140,7 +141,6 @@ async def _stream(asked: Streamed, stream: EventStream) -> Usage:
             elif isinstance(event, ModelRetried):
                 hops.append(event)
                 stream.headers = hops_header(hops)
-    return _spent(asked.wire.finish)
 
 
 async def _fold(asked: Whole) -> Mapping[str, str]:
@@ -154,10 +154,11 @@ async def _fold(asked: Whole) -> Mapping[str, str]:
     return hops_header(hops)
 
 
-def _spent(finish: RunFinished | None) -> Usage:
+def _note(record: RequestRecord, asked: Streamed | Whole) -> None:
+    finish = asked.wire.finish
     if finish is None:
         raise RuntimeError("the run ended without saying so")
-    return finish.usage
+    record.finish, record.usage = finish, finish.usage
 
 
 async def _fail(

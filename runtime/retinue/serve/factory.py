@@ -1,7 +1,7 @@
 """A project's folder → the ASGI app that serves its agents."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -13,7 +13,8 @@ from retinue.offline.runtime import runtime_for
 from retinue.project import Project
 from retinue.route import Route
 from retinue.serve.admission import Access
-from retinue.serve.app import app_for
+from retinue.serve.app import APIS, app_for
+from retinue.serve.control import Control
 from retinue.serve.overload import Capacity
 from retinue.values import JsonValue
 
@@ -33,6 +34,9 @@ def create_app(
     created: int | None = None,
     capacity: Capacity | None = None,
     local: bool = False,
+    exposed: bool = False,
+    control: Control | None = None,
+    apis: Collection[str] = APIS,
 ) -> FastAPI:
     """The app that serves the named agents of a project, or all of them; the first is the default.
 
@@ -40,10 +44,9 @@ def create_app(
     `target` are those of the bundle. `model` is one of retinue.yaml's, or a LiteLLM id, in place of
     the agents' own, and `settings` are OpenAI request parameters over theirs. `created` is what
     `/v1/models` says, in Unix seconds. `local` says that only this machine reaches the app, so that
-    pages of other sites are kept out. Raises CompileError, ProjectError and AccessError.
-
-    Whoever serves the app at an address that other machines reach sees to it that `auth` fits:
-    the app doesn't know the address.
+    pages of other sites are kept out. `exposed` says that other machines reach
+    it, so that callers have to be checked. `control` and `apis` are as `app_for` has them. Raises
+    CompileError, ProjectError and AccessError.
     """
     names = [agents] if isinstance(agents, str) else list(agents or ())
     place = project if isinstance(project, Project) else Project.at(project)
@@ -60,6 +63,9 @@ def create_app(
         created=created,
         capacity=capacity,
         local=local,
+        exposed=exposed,
+        control=control,
+        apis=apis,
     )
 
 
@@ -72,9 +78,22 @@ def app_of(
     created: int | None,
     capacity: Capacity | None,
     local: bool,
+    exposed: bool = False,
+    control: Control | None = None,
+    apis: Collection[str] = APIS,
 ) -> FastAPI:
     """As `create_app`, for agents that are compiled already."""
     chosen = [agent.with_model(model, settings) for agent in agents]
     access = Access(chosen, os.environ)
+    if exposed:
+        access.refuse_open()
     runtime = runtime_for(chosen, offline=offline, patience=PATIENCE)
-    return app_for(runtime, created=created, access=access, capacity=capacity, local=local)
+    return app_for(
+        runtime,
+        created=created,
+        access=access,
+        capacity=capacity,
+        local=local,
+        control=control,
+        apis=apis,
+    )

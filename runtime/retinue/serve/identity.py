@@ -14,7 +14,8 @@ class Identity:
 
     `user_id`, `user_name`, `user_email` and `access_token` are the Databricks proxy's word and
     None elsewhere; `key` is the name of the API key. `closed` are the agents that the caller may
-    not use. The token is the user's own: it goes to their workspace and nowhere else.
+    not use; `admin` says whether it may operate the server. The token is the user's
+    own: it goes to their workspace and nowhere else.
     """
 
     user_id: str | None = None
@@ -22,6 +23,7 @@ class Identity:
     user_email: str | None = None
     key: str | None = None
     access_token: str | None = field(default=None, repr=False)
+    admin: bool = False
     closed: frozenset[str] = _NO_NAMES
 
     @property

@@ -15,6 +15,7 @@ from retinue.run.runtime import Runtime
 from retinue.serve.access import record_of
 from retinue.serve.openapi import errors
 from retinue.serve.operations import ANYTHING, NUMBER, TEXT, many, shape
+from retinue.serve.overload import House
 from retinue.serve.wire.agents import agent_info, agent_list, readiness
 from retinue.serve.wire.models import find_agent, model_list, model_object, open_agents
 
@@ -69,10 +70,11 @@ class Info:
     `posts` are the paths that take questions.
     """
 
-    def __init__(self, runtime: Runtime, created: int, posts: Sequence[str]) -> None:
+    def __init__(self, runtime: Runtime, created: int, posts: Sequence[str], house: House) -> None:
         self._runtime = runtime
         self._created = created
         self._posts = posts
+        self._house = house
 
     def _open(self, request: Request) -> Mapping[str, Agent]:
         """The agents that this caller may know of."""
@@ -143,13 +145,16 @@ class Info:
                     shape(status=TEXT, agents=ANYTHING),
                     {"status": "ready", "agents": {"genie-analyst": True}},
                 ),
-                503: {"description": "No agent can run now: a required tool server is down."},
+                503: {"description": "None can: a required tool server is down, or it drains."},
             },
         )
         async def ready(request: Request) -> JSONResponse:
             status, able = readiness(self._runtime.agents, self._runtime.health())
             agents = {name: able[name] for name in self._open(request)}
-            code = HTTPStatus.SERVICE_UNAVAILABLE if status == "not_ready" else HTTPStatus.OK
+            if self._house.shut:
+                status = "draining"
+            bad = status in ("not_ready", "draining")
+            code = HTTPStatus.SERVICE_UNAVAILABLE if bad else HTTPStatus.OK
             return JSONResponse({"status": status, "agents": agents}, code)
 
         @router.get(

@@ -37,6 +37,11 @@ class KeyRing:
             raise AccessError(f"{origin} holds no API key")
         return cls(sha256(key.encode()).digest() for key in keys)
 
+    @classmethod
+    def optional(cls, text: str, origin: str) -> "KeyRing":
+        """As `read`, or an empty ring where the text is empty."""
+        return cls.read(text, origin) if text.strip() else cls(())
+
     def __or__(self, other: "KeyRing") -> "KeyRing":
         return KeyRing((*self._digests, *other._digests))
 

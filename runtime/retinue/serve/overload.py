@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from mmap import mmap
 
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
@@ -14,9 +15,10 @@ from retinue.errors import RetinueError
 from retinue.serve.access import RequestRecord, record_of
 from retinue.serve.answers import send_error
 from retinue.serve.body import MAX_BODY
-from retinue.serve.wire.errors import RefusedError, overloaded, too_many
+from retinue.serve.wire.errors import DRAINING, RefusedError, overloaded, too_many
 
 MAX_CONCURRENCY = 512
+Byte = bytearray | mmap
 
 
 class CapacityError(RetinueError):
@@ -54,16 +56,32 @@ class House:
     """Counts the requests that are inside, and those of them that run.
 
     A request that still sends its body has no place to run yet, so slow senders take none away;
-    of them there are as many as may run at most, as each holds memory.
+    of them there are as many as may run at most, as each holds memory. `shut` is a byte that says
+    whether the door is closed; workers share it.
     """
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: Capacity, shut: Byte | None = None) -> None:
         self._capacity = capacity
         self._inside = 0
         self._running = 0
         self._of_caller: Counter[str] = Counter()
         self._rate = _rate(capacity.rate) if capacity.rate else None
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._shut = shut or bytearray(1)
+
+    @property
+    def shut(self) -> bool:
+        """Whether it takes no more: those inside end as ever."""
+        return self._shut[0] != 0
+
+    @shut.setter
+    def shut(self, shut: bool) -> None:
+        self._shut[0] = shut
+
+    @property
+    def running(self) -> int:
+        """Runs under way."""
+        return self._running
 
     async def enter(self, place: "Place", record: RequestRecord) -> None:
         """Raises RefusedError (503 or 429) where there is no room, or the caller asks too often."""
@@ -72,6 +90,8 @@ class House:
             await self._count(self._rate, record)
 
     def _take(self, place: "Place") -> None:
+        if self.shut:
+            raise RefusedError(DRAINING)
         most = self._capacity.max_concurrency
         if self._running >= most or self._inside >= 2 * most:
             raise RefusedError(overloaded())

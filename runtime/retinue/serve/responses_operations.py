@@ -68,7 +68,7 @@ ROOT_RESPONSES = replace(
 )
 INVOCATIONS = Operation(
     id="invoke",
-    tag="databricks",
+    tag="invocations",
     summary="Ask an agent as MLflow and Databricks do",
     description="With `input` MLflow's ResponsesAgent: the other fields are those of "
     "/v1/responses. With `messages` its ChatModel and ChatAgent: those of /v1/chat/completions. "

@@ -4,12 +4,14 @@ import asyncio
 import errno
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from ipaddress import ip_address
+from types import FrameType
 from typing import Any, Literal
 
 import uvicorn
@@ -112,12 +114,14 @@ def serve(
     *,
     workers: int = 1,
     on_ready: Callable[[str], None] = _say_nothing,
+    on_hangup: Callable[[], Awaitable[object]] | None = None,
     log_level: str = "info",
 ) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the URL when requests are answered.
 
     With several workers, `app` is the import string of a factory, such as `worker.hand_over`
     gives, since each worker is a process that makes its own; they share the listener's socket.
+    `on_hangup` is awaited after SIGHUP; several workers are replaced then, one after the other.
     Raises ServeError when the app doesn't start, and KeyboardInterrupt after SIGINT.
     """
     config = server_config(app, workers=workers, log_level=log_level)
@@ -128,7 +132,7 @@ def serve(
             raise KeyboardInterrupt
         failed = any(process.exitcode == STARTUP_FAILURE for process in group.processes)
     else:
-        failed = _failed(Server(config, listener, on_ready), listener)
+        failed = _failed(Server(config, listener, on_ready, on_hangup), listener)
     if failed:
         raise ServeError("the server did not start; the log above says why")
 
@@ -178,15 +182,38 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         listener: Listener,
         on_ready: Callable[[str], None] = _say_nothing,
+        on_hangup: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         super().__init__(config)
         self._listener = listener
         self._on_ready = on_ready
+        self._on_hangup = on_hangup
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            if self._on_hangup and hasattr(signal, "SIGHUP"):
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
             self._on_ready(self._listener.url)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A stop that was asked for is no failure: uvicorn would end the process by SIGTERM."""
+        super().handle_exit(sig, frame)
+        if sig == signal.SIGTERM:
+            self._captured_signals.remove(sig)
+
+    def _hung_up(self) -> None:
+        task = asyncio.create_task(self._after_hangup())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _after_hangup(self) -> None:
+        try:
+            if self._on_hangup:
+                await self._on_hangup()
+        except RetinueError as error:
+            log.error("not reloaded, everything stays as it was: %s", error)
 
 
 class _Workers(Multiprocess):

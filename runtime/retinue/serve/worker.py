@@ -1,28 +1,61 @@
 """What `--workers` was told → the app of one worker process, by way of the environment."""
 
+import asyncio
+import atexit
 import json
 import os
+import shutil
+import signal
+import tempfile
 import time
+from functools import partial
+from mmap import mmap
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
+from retinue.serve.control import Control
 from retinue.serve.factory import create_app
-from retinue.serve.overload import Capacity
+from retinue.serve.metrics import FOLDER_VARIABLE
+from retinue.serve.overload import Capacity, House
 
 VARIABLE = "RETINUE_SERVE"
+_DOOR = "door"
 
 
 def hand_over(**arguments: Any) -> str:
-    """Leave the arguments of `create_app` (JSON-ready) to workers; the factory's import string."""
+    """Leave the arguments of `create_app` (JSON-ready) to workers; the factory's import string.
+
+    What the workers share is in a folder that is gone when this process ends.
+    """
+    shared = Path(tempfile.mkdtemp(prefix="retinue-"))
+    atexit.register(shutil.rmtree, shared, ignore_errors=True)
+    (shared / _DOOR).write_bytes(b"\0")
+    os.environ[FOLDER_VARIABLE] = str(shared)
     # All workers have to tell the same list of models.
     arguments = {"created": int(time.time()), **arguments}
-    os.environ[VARIABLE] = json.dumps(arguments)
+    os.environ[VARIABLE] = json.dumps({"shared": str(shared), "arguments": arguments})
     return "retinue.serve.worker:app"
 
 
 def app() -> FastAPI:
     """The app, made from what was handed over."""
-    arguments = json.loads(os.environ[VARIABLE])
+    given = json.loads(os.environ[VARIABLE])
+    arguments = given["arguments"]
     capacity = Capacity(**arguments.pop("capacity", {}))
-    return create_app(**arguments, capacity=capacity)
+    make = partial(create_app, **arguments, capacity=capacity)
+    control = Control(House(capacity, _door(Path(given["shared"]))), partial(_restart, make))
+    return make(control=control)
+
+
+def _door(shared: Path) -> mmap:
+    with (shared / _DOOR).open("r+b") as file:
+        return mmap(file.fileno(), 1)
+
+
+async def _restart(make: partial[FastAPI]) -> list[str]:
+    """Have every worker replaced, one after the other, once the files are known to be good."""
+    tried = await asyncio.to_thread(make)
+    os.kill(os.getppid(), signal.SIGHUP)
+    return list(tried.state.runtime.agents)

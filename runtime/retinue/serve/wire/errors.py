@@ -168,6 +168,15 @@ STOPPING = ErrorAnswer(
 )
 
 
+DRAINING = ErrorAnswer(
+    status=503,
+    type=_SERVER,
+    message="This server takes no more requests. Please ask again.",
+    code="server_draining",
+    headers={"retry-after": "1"},
+)
+
+
 def _not_http(status: int, message: str, code: str) -> ErrorAnswer:
     return ErrorAnswer(status=status, type=_INVALID, message=message, code=code)
 

@@ -1,0 +1,111 @@
+"""Requests that are over → counters in Prometheus' text format.
+
+Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format. With
+several workers each counts for itself in the folder `PROMETHEUS_MULTIPROC_DIR`, and each tells of
+all of them.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from retinue.run.events import RunFinished, Usage
+from retinue.serve.access import RequestRecord
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# Seconds; runs take from a blink to minutes.
+_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_MOST_TOOLS = 500
+"""A model may call what doesn't exist, by any name."""
+
+
+class Metrics:
+    """What one process has counted. `endpoints` maps a path to the name of what answers there."""
+
+    def __init__(self, running: Callable[[], int]) -> None:
+        own = self._own = CollectorRegistry()
+        self._endpoints: Mapping[str, str] = {}
+        self._tools: set[tuple[str, str]] = set()
+        self._requests = Counter(
+            "retinue_requests",
+            "Requests that were answered.",
+            ["endpoint", "agent", "status"],
+            registry=own,
+        )
+        self._seconds = Histogram(
+            "retinue_request_seconds",
+            "How long runs took.",
+            ["endpoint", "agent"],
+            buckets=_BUCKETS,
+            registry=own,
+        )
+        self._tokens = Counter(
+            "retinue_tokens", "Tokens of models.", ["agent", "kind"], registry=own
+        )
+        self._cost = Counter("retinue_cost_usd", "What models cost.", ["agent"], registry=own)
+        self._calls = Counter(
+            "retinue_tool_calls", "Tools that agents called.", ["agent", "tool"], registry=own
+        )
+        if not _shared():
+            # Files hold no functions.
+            Gauge("retinue_runs", "Runs under way.", registry=own).set_function(running)
+
+    def names(self, endpoints: Mapping[str, str]) -> None:
+        """Call paths so."""
+        self._endpoints = endpoints
+
+    def count(self, record: RequestRecord) -> None:
+        """Take a request that is over."""
+        endpoint = self._endpoints.get(record.path, "other")
+        self._requests.labels(endpoint, record.agent, str(record.status)).inc()
+        if not record.agent:
+            return
+        took = time.perf_counter() - record.started
+        self._seconds.labels(endpoint, record.agent).observe(took)
+        if record.usage:
+            self._spend(record.agent, record.usage)
+        if record.finish:
+            self._call(record.agent, record.finish)
+
+    def _spend(self, agent: str, usage: Usage) -> None:
+        for kind, number in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cached", usage.cached_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ):
+            if number:
+                self._tokens.labels(agent, kind).inc(number)
+        if usage.cost_usd:
+            self._cost.labels(agent).inc(usage.cost_usd)
+
+    def _call(self, agent: str, finish: RunFinished) -> None:
+        for message in finish.messages:
+            for call in message.tool_calls:
+                known = (agent, call.name) in self._tools or len(self._tools) < _MOST_TOOLS
+                if known:
+                    self._tools.add((agent, call.name))
+                self._calls.labels(agent, call.name if known else "other").inc()
+
+    def text(self) -> bytes:
+        """All that was counted, by every worker."""
+        if not _shared():
+            return generate_latest(self._own)
+        every = CollectorRegistry()
+        MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+        return generate_latest(every)
+
+
+def _shared() -> bool:
+    return bool(os.environ.get(FOLDER_VARIABLE))

@@ -1,0 +1,132 @@
+"""Apps that follow one another while requests come in, over real HTTP."""
+
+import asyncio
+import threading
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from serving import QUESTION, LoopRuntime, eventually
+
+from retinue.errors import UsageError
+from retinue.run.events import TextDelta
+from retinue.serve import app_for
+from retinue.serve.generations import Generations
+from retinue.serve.server import Server, listen, server_config
+from retinue.testing import ScriptedModel, says
+
+CHAT = "/v1/chat/completions"
+BODY = {"messages": QUESTION}
+
+
+class Site:
+    """A server over generations, whose `reload` is called from the test's thread."""
+
+    def __init__(self, generations: Generations, server: Server, url: str) -> None:
+        self.generations = generations
+        self.server = server
+        self.http = httpx.Client(base_url=url, trust_env=False, timeout=10)
+
+    def reload(self, make):
+        loop = self.server.loop
+        return asyncio.run_coroutine_threadsafe(self.generations.reload(make), loop).result(10)
+
+    def answer(self) -> str:
+        return self.http.post(CHAT, json=BODY).json()["choices"][0]["message"]["content"]
+
+
+class OurServer(Server):
+    async def startup(self, sockets=None):
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+
+@contextmanager
+def site(first: LoopRuntime):
+    listener = listen("127.0.0.1", 0)
+    generations = Generations(app_for(first))
+    ready = threading.Event()
+    server = OurServer(
+        server_config(generations, log_level="info"), listener, lambda _url: ready.set()
+    )
+    thread = threading.Thread(target=server.run, args=([listener.socket],), daemon=True)
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield Site(generations, server, listener.url)
+    finally:
+        server.should_exit = True
+        thread.join(15)
+    assert not thread.is_alive()
+
+
+def runtime(*script) -> LoopRuntime:
+    return LoopRuntime(ScriptedModel(*script))
+
+
+def test_the_next_app_answers_and_the_last_one_is_closed():
+    old, new = runtime(says("old")), runtime(says("new"))
+    with site(old) as served:
+        assert served.answer() == "old"
+        assert served.reload(lambda: app_for(new)) == ["tester"]
+        assert served.answer() == "new"
+        eventually(lambda: not old.open, 5)
+        assert new.open
+    assert not new.open
+
+
+def test_a_run_under_way_ends_in_the_app_that_it_began_in():
+    old, new = runtime([TextDelta("slow "), 1.0, *says("end")]), runtime(says("new"))
+    with site(old) as served, served.http.stream("POST", CHAT, json={**BODY, "stream": True}) as it:
+        lines = it.iter_lines()
+        assert "slow" in next(line for line in lines if "content" in line and "slow" in line)
+        served.reload(lambda: app_for(new))
+        assert served.answer() == "new"
+        assert old.open
+        assert any("end" in line for line in lines)
+        eventually(lambda: not old.open, 5)
+
+
+def broken():
+    raise UsageError("no such agent")
+
+
+class Unopened(LoopRuntime):
+    async def __aenter__(self):
+        raise UsageError("can't be opened")
+
+
+@pytest.mark.parametrize(
+    "make", [broken, lambda: app_for(Unopened(ScriptedModel()))], ids=["made", "opened"]
+)
+def test_what_cannot_be_made_or_opened_changes_nothing(make):
+    old = runtime(says("old"), says("still old"))
+    with site(old) as served:
+        assert served.answer() == "old"
+        with pytest.raises(UsageError):
+            served.reload(make)
+        assert served.answer() == "still old"
+        assert old.open
+
+
+def test_many_reloads_under_load_lose_no_request():
+    runtimes = [runtime(*[says("fine")] * 400)]
+    with site(runtimes[0]) as served:
+        answers, stop = [], threading.Event()
+
+        def ask():
+            while not stop.is_set():
+                answers.append(served.answer())
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(5):
+            runtimes.append(runtime(*[says("fine")] * 400))
+            served.reload(lambda: app_for(runtimes[-1]))
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+        eventually(lambda: [one.open for one in runtimes] == [False] * 5 + [True], 5)
+    assert answers
+    assert set(answers) == {"fine"}
