@@ -185,7 +185,8 @@ def test_where_the_first_instructions_stand():
 def test_an_answers_output_can_be_sent_back(style):
     asked = ToolCall("c1", "sales__ask", '{"q": 1}')
     loaded = ToolCall("c2", "load_skill", "{}")
-    fold = ResponseAnswer(ResponseHead("m", token="t"), style)
+    head = ResponseHead("m", token="t")
+    fold = ResponseAnswer(head, head.output(style))
     for event in [
         TurnStarted(1),
         ReasoningDelta("hm"),

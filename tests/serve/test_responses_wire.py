@@ -45,7 +45,7 @@ def streamed(events, style="openai") -> list[dict]:
 
 
 def whole(events, style="openai") -> dict:
-    fold = ResponseAnswer(HEAD, style)
+    fold = ResponseAnswer(HEAD, HEAD.output(style))
     for event in events:
         fold.add(event)
     return json.loads(fold.body())

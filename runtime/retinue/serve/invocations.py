@@ -16,11 +16,11 @@ from retinue.serve.traced import traced
 from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head
 from retinue.serve.wire.chat_messages import heard as chat_heard
 from retinue.serve.wire.chat_request import ChatRequest
-from retinue.serve.wire.invocations import AgentAnswer, AgentHead, AgentStream
+from retinue.serve.wire.invocations import AgentHead, AgentStream
 from retinue.serve.wire.invocations_chat import AgentChatAnswer, AgentChatStream
 from retinue.serve.wire.invocations_request import decode
 from retinue.serve.wire.models import find_agent
-from retinue.serve.wire.responses import in_responses_terms
+from retinue.serve.wire.responses import ResponseAnswer, in_responses_terms
 from retinue.serve.wire.responses_output import style_for
 from retinue.serve.wire.responses_request import ResponseRequest, heard
 from retinue.serve.wire.session import HEADER as SESSION_HEADER
@@ -68,7 +68,7 @@ def _response(
     style = style_for(steps, "mlflow")
     if request.stream:
         return Streamed(run, AgentStream(head, style), in_responses_terms)
-    return Whole(run, AgentAnswer(head, style), in_responses_terms)
+    return Whole(run, ResponseAnswer(head, head.output(style)), in_responses_terms)
 
 
 def _chat(ask: Run, agent: Agent, request: ChatRequest, steps: StepsMode) -> Streamed | Whole:

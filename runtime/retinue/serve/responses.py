@@ -62,7 +62,7 @@ def _prepared(runtime: Runtime, own: Style, body: bytes, scope: Scope) -> Stream
     )
     if request.stream:
         return traced(Streamed(run, ResponseStream(head, style), in_responses_terms), scope)
-    return traced(Whole(run, ResponseAnswer(head, style), in_responses_terms), scope)
+    return traced(Whole(run, ResponseAnswer(head, head.output(style)), in_responses_terms), scope)
 
 
 def stored_responses() -> APIRouter:

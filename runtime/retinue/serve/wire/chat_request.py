@@ -192,14 +192,8 @@ def _unsupported(request: ChatCompletionRequest) -> Iterator[str]:
 
 def _options(request: ChatCompletionRequest) -> RunOptions:
     tools = function_tools(_functions(request.tools or ()))
-    chosen_tools = _choice(request.tool_choice or "auto", tools)
-    return RunOptions(
-        settings=_settings(request),
-        tools=chosen_tools.tools,
-        tool_choice=chosen_tools.choice,
-        allowed=chosen_tools.allowed,
-        output=output_format(request.response_format) if request.response_format else None,
-    )
+    output = output_format(request.response_format) if request.response_format else None
+    return _choice(request.tool_choice or "auto", tools).options(_settings(request), output)
 
 
 def _functions(tools: Iterable[ChatTool]) -> Iterator[tuple[str, FunctionTool]]:

@@ -8,16 +8,16 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from retinue.run.events import Event, RunFinished, TextDelta, Usage
 from retinue.serve.wire.chat import EXTENSION
 from retinue.serve.wire.errors import ErrorAnswer
-from retinue.serve.wire.responses_output import TEXT_DELTA, Fields, Output, Style, clean
+from retinue.serve.wire.frames import DONE, Frames
+from retinue.serve.wire.responses_output import Fields, Output, Style
 
-DONE = b"data: [DONE]\n\n"
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -41,6 +41,10 @@ class ResponseHead:
     @property
     def id(self) -> str:
         return f"resp_{self.token}"
+
+    def output(self, style: Style = "openai") -> Output:
+        """The items of this answer, none yet."""
+        return Output(self.token, style)
 
     def begun(self) -> Fields:
         """The response before there is anything in it."""
@@ -84,66 +88,54 @@ class ResponseStream:
 
     def __init__(self, head: ResponseHead, style: Style = "openai") -> None:
         self._head = head
-        self._output = Output(head.token, style)
-        self._sequence = 0
-        self._delta = b""
+        self._output = head.output(style)
+        self._frames = Frames(named=True)
         self.finish: RunFinished | None = None
 
     def frames(self, event: Event) -> bytes:
         """Zero or more whole SSE events for this event of the run."""
         if isinstance(event, TextDelta) and self._output.more_text(event.text):
-            return (
-                self._delta + json_text(event.text) + b',"sequence_number":%d}\n\n' % self._next()
-            )
+            return self._frames.more_text(event.text)
         return b"".join(self._framed(event))
 
     def failure(self, error: ErrorAnswer) -> bytes:
         """The frames that end a stream which has failed: both forms, as clients heed only one."""
         frames = list(self._opening())
-        frames += map(self._frame, self._output.close("incomplete"))
-        frames.append(self._frame(error_event(error)))
+        frames += map(self._frames.frame, self._output.close("incomplete"))
+        frames.append(self._frames.frame(error_event(error)))
         response = self._head.failed(self._output.items, error)
-        frames.append(self._frame({"type": "response.failed", "response": response}))
+        frames.append(self._frames.frame({"type": "response.failed", "response": response}))
         return b"".join([*frames, DONE])
 
     def _framed(self, event: Event) -> Iterator[bytes]:
         for fields in self._output.take(event):
             yield from self._opening()
-            yield self._frame(fields)
+            yield self._frames.frame(fields)
         if isinstance(event, RunFinished):
             self.finish = event
             yield from self._opening()
             response = self._head.finished(self._output.items, event)
-            yield self._frame({"type": f"response.{response['status']}", "response": response})
-            yield DONE
+            yield self._frames.last(response)
 
     def _opening(self) -> Iterator[bytes]:
-        if not self._sequence:
+        if not self._frames.count:
             for kind in ("response.created", "response.in_progress"):
-                yield self._frame({"type": kind, "response": self._head.begun()})
+                yield self._frames.frame({"type": kind, "response": self._head.begun()})
 
-    def _frame(self, fields: Fields) -> bytes:
-        kind: bytes = fields["type"].encode()
-        if fields["type"] == TEXT_DELTA:
-            self._delta = b"event: " + kind + b"\ndata: " + delta_start(fields)
-        body = orjson.dumps({**fields, "sequence_number": self._next()})
-        return b"event: " + kind + b"\ndata: " + body + b"\n\n"
 
-    def _end_of_delta(self) -> bytes:
-        return b',"sequence_number":%d}\n\n' % self._next()
+class AnswerHead(Protocol):
+    """What an answer repeats, and how it says that it is finished."""
 
-    def _next(self) -> int:
-        number = self._sequence
-        self._sequence += 1
-        return number
+    def finished(self, items: list[Fields], finish: RunFinished) -> Fields:
+        """The answer when the run has ended."""
 
 
 class ResponseAnswer:
     """A fold over the events of a run: `add` each, then `body` is the whole answer."""
 
-    def __init__(self, head: ResponseHead, style: Style = "openai") -> None:
+    def __init__(self, head: AnswerHead, output: Output) -> None:
         self._head = head
-        self._output = Output(head.token, style)
+        self._output = output
         self.finish: RunFinished | None = None
 
     def add(self, event: Event) -> None:
@@ -177,20 +169,6 @@ def error_event(error: ErrorAnswer) -> Fields:
     """OpenAI's `ResponseErrorEvent`, which is flat."""
     told = {"code": error.code or error.type, "message": error.message, "param": error.param}
     return {"type": "error", **told}
-
-
-def delta_start(fields: Fields) -> bytes:
-    """A delta's JSON up to its text; what follows are the text and the sequence number."""
-    same = {key: value for key, value in fields.items() if key != "delta"}
-    return orjson.dumps(same)[:-1] + b',"delta":'
-
-
-def json_text(text: str) -> bytes:
-    """A JSON string."""
-    try:
-        return orjson.dumps(text)
-    except orjson.JSONEncodeError:
-        return orjson.dumps(clean(text))
 
 
 def ended(finish: RunFinished) -> Fields:

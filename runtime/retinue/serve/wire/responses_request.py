@@ -221,14 +221,8 @@ def _unsupported(request: CreateResponseRequest) -> Iterator[str]:
 
 def _options(request: CreateResponseRequest) -> RunOptions:
     tools = function_tools(_functions(request.tools or ()))
-    choice = _choice(request.tool_choice or "auto", tools)
-    return RunOptions(
-        settings=_settings(request),
-        tools=choice.tools,
-        tool_choice=choice.choice,
-        allowed=choice.allowed,
-        output=_output(request.text.format) if request.text and request.text.format else None,
-    )
+    output = _output(request.text.format) if request.text and request.text.format else None
+    return _choice(request.tool_choice or "auto", tools).options(_settings(request), output)
 
 
 def _settings(request: CreateResponseRequest) -> dict[str, JsonValue]:

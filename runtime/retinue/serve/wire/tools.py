@@ -1,13 +1,15 @@
 """The caller's own tools, and its choice among them → what a run is told of them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retinue.run.ports import NamedTool, Tool, ToolChoice
+from retinue.run.options import RunOptions
+from retinue.run.ports import NamedTool, OutputFormat, Tool, ToolChoice
 from retinue.serve.wire.mistakes import invalid
 from retinue.serve.wire.strict import Strict
+from retinue.values import JsonValue
 
 MAX_TOOLS = 128
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -32,6 +34,16 @@ class ChosenTools:
     tools: tuple[Tool, ...] = ()
     choice: ToolChoice = "auto"
     allowed: frozenset[str] | None = None
+
+    def options(self, settings: Mapping[str, JsonValue], output: OutputFormat | None) -> RunOptions:
+        """What the caller asks of the run, with these settings and this form of the answer."""
+        return RunOptions(
+            settings=settings,
+            tools=self.tools,
+            tool_choice=self.choice,
+            allowed=self.allowed,
+            output=output,
+        )
 
 
 def function_tools(given: Iterable[tuple[str, FunctionTool]]) -> tuple[Tool, ...]:

@@ -11,7 +11,7 @@ import orjson
 
 from retinue.run.events import Event, RunFinished
 from retinue.serve.wire.errors import ErrorAnswer
-from retinue.serve.wire.responses import DONE
+from retinue.serve.wire.frames import DONE
 
 HEADER = "x-mlflow-return-trace-id"
 
