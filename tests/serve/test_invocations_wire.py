@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from mlflow_rules import agent_response, agent_stream, chat_agent_message, data_frames
-from run_events import RUN, SPENT, runs
+from run_events import RUN, SPENT, THEIRS, runs
 from schemas import conforms
 
 from retinue.errors import ModelError
@@ -103,6 +103,16 @@ def test_chunks_are_a_chat_completions_and_a_chat_agents():
     text = "".join(chunk["delta"]["content"] for chunk in chunks)
     assert text == "Let me look.\n\nIt is 2 — “zwei”\u2028."
     assert [chunk.get("finish_reason") for chunk in chunks][-2:] == ["stop", None]
+
+
+def test_calls_of_the_callers_tools_are_whole_in_a_chat_agents_chunk():
+    theirs = RunFinished("tool_calls", SPENT, 1, (), calls=(THEIRS,))
+    (*_, last) = chunks = chat_frames([TurnStarted(1), TextDelta("Well."), theirs])
+    assert [chunk for chunk in chunks if "tool_calls" in chunk["delta"]] == [last]
+    (call,) = last["delta"]["tool_calls"]
+    function = {"name": "weather", "arguments": '{"city": "Ulm"}'}
+    assert call == {"id": "c3", "type": "function", "function": function}
+    chat_agent_message(last["delta"])
 
 
 def test_a_whole_answer_is_a_chat_completion_and_a_chat_agents():

@@ -4,15 +4,23 @@ import re
 
 import orjson
 import pytest
+from mlflow_rules import data_frames
 from serving import QUESTION, LoopRuntime, Running, eventually, running
 
 from retinue.agent import Observability
+from retinue.errors import ModelError
+from retinue.run.events import TextDelta
 from retinue.run.runtime import Runtime
+from retinue.serve.wire.chat import ChatStream, Head
+from retinue.serve.wire.errors import answer
+from retinue.serve.wire.invocations_chat import AgentChatStream
+from retinue.serve.wire.trace import TracedChunks
 from retinue.testing import ScriptedModel, agent, says
 from run.tracing.collector import Collector, collector
 
 PARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 ASKS = {"x-mlflow-return-trace-id": "true"}
+HEAD = Head("tester", "d1g3st")
 ID = "tr-" + "a" * 32
 
 
@@ -55,6 +63,34 @@ def test_the_id_is_where_databricks_has_it(traced):
     assert ID.encode() in stream
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [{"databricks_options": {"return_trace": True}}, {"custom_inputs": {"return_trace": True}}],
+)
+def test_a_chat_is_told_on_a_chunk_that_every_reader_of_chunks_takes(traced, asked):
+    chat = {"input": None, "messages": QUESTION, **asked}
+    placed = {"trace": {"info": {"trace_id": ID}}}
+    whole = orjson.loads(answered(traced, "/invocations", **chat))
+    assert whole["metadata"] == {"trace_id": ID}
+    assert whole["databricks_output"] == placed
+    options = {"include_usage": True}
+    raw = answered(traced, "/invocations", **chat, stream=True, stream_options=options)
+    *_, last, usage = chunks = data_frames(raw)
+    assert all("choices" in chunk and chunk["delta"] for chunk in chunks)
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert (last["trace_id"], last["databricks_output"]) == (ID, placed)
+    assert usage["usage"]
+    assert raw.count(ID.encode()) == 2
+
+
+def test_a_chat_that_fails_tells_its_trace_beside_the_error():
+    stream = TracedChunks(AgentChatStream(HEAD, ChatStream(HEAD)), lambda: "a" * 32)
+    fault = answer(ModelError("truncated", "The model's answer broke off."))
+    begun = stream.frames(TextDelta("Well, "))
+    *_, last = data_frames(begun + stream.failure(fault))
+    assert (last["trace_id"], last["error"]["code"]) == (ID, "model_answer_truncated")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_nobody_else_is_told(traced, stream):
     assert b"tr-" not in answered(traced, "/invocations", stream=stream)
@@ -78,6 +114,8 @@ def test_an_answer_without_a_trace_has_no_id(serving):
     server = serving(LoopRuntime(ScriptedModel(says("Hi."))))
     assert "metadata" not in orjson.loads(answered(server, "/invocations", ASKS))
     assert b"trace_id" not in answered(server, "/invocations", ASKS, stream=True)
+    chat = {"input": None, "messages": QUESTION}
+    assert b"trace_id" not in answered(server, "/invocations", ASKS, **chat, stream=True)
 
 
 def test_what_was_recorded_is_there_when_the_server_has_stopped(seen):

@@ -55,9 +55,10 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
     run = partial(runtime.run, agent.name, caller=identity.caller(metadata), request=record)
     steps = steps_mode(header(scope, STEPS_HEADER), agent.serving.steps)
     if isinstance(request, ChatRequest):
-        return _chat(run, agent, request, steps)
-    response = _response(run, agent, request, steps)
-    return traced(response, scope, databricks=invocation.return_trace)
+        answer = _chat(run, agent, request, steps)
+    else:
+        answer = _response(run, agent, request, steps)
+    return traced(answer, scope, databricks=invocation.return_trace)
 
 
 def _response(

@@ -6,7 +6,8 @@ from starlette.types import Scope
 
 from retinue.serve.access import record_of
 from retinue.serve.exchange import Streamed, Whole, header
-from retinue.serve.wire.trace import HEADER, TracedAnswer, TracedStream, wanted
+from retinue.serve.wire.invocations_chat import AgentChatStream
+from retinue.serve.wire.trace import HEADER, TracedAnswer, TracedChunks, TracedStream, wanted
 
 
 def traced(asked: Streamed | Whole, scope: Scope, *, databricks: bool = False) -> Streamed | Whole:
@@ -16,6 +17,9 @@ def traced(asked: Streamed | Whole, scope: Scope, *, databricks: bool = False) -
     if not databricks and not wanted(header(scope, HEADER)):
         return asked
     record = record_of(scope)
+    if isinstance(asked, Streamed) and isinstance(asked.wire, AgentChatStream):
+        chunks = TracedChunks(asked.wire, lambda: record.trace_id, databricks=databricks)
+        return replace(asked, wire=chunks)
     if isinstance(asked, Streamed):
         return replace(asked, wire=TracedStream(asked.wire, lambda: record.trace_id))
     answer = TracedAnswer(asked.wire, lambda: record.trace_id, databricks=databricks)

@@ -128,7 +128,7 @@ class ChatStream:
 
     def _call(self, index: int, call: ToolCall) -> bytes:
         """A call of the caller's tool: what it is, then its arguments, as OpenAI streams it."""
-        named = {**_call_object(call), "index": index}
+        named = {**call_object(call), "index": index}
         named["function"] = {"name": call.name, "arguments": ""}
         given = {"index": index, "function": {"arguments": call.arguments}}
         start = self._delta_start + b'"tool_calls":'
@@ -212,11 +212,12 @@ class ChatAnswer:
         if self._reasoning:
             message["reasoning_content"] = "".join(self._reasoning)
         if finish.calls:
-            message["tool_calls"] = [_call_object(call) for call in finish.calls]
+            message["tool_calls"] = [call_object(call) for call in finish.calls]
         return message
 
 
-def _call_object(call: ToolCall) -> dict[str, Any]:
+def call_object(call: ToolCall) -> dict[str, Any]:
+    """A whole call of one of the caller's tools."""
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function}
 

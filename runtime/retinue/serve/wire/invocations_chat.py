@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from retinue.run.events import Event, RunFinished
-from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head
+from retinue.serve.wire.chat import ChatAnswer, ChatStream, Head, call_object
 from retinue.serve.wire.errors import ErrorAnswer
 
 _DATA = b"data: "
@@ -45,9 +45,13 @@ class AgentChatStream:
         choice: dict[str, Any] = next(iter(chunk["choices"]), {})
         delta = choice.get("delta", {})
         text = delta.get("content") or delta.get("refusal") or ""
-        chunk["delta"] = {"role": "assistant", "content": text, "id": self._head.id}
+        told: dict[str, Any] = {"role": "assistant", "content": text, "id": self._head.id}
         if choice.get("finish_reason"):
             chunk["finish_reason"] = choice["finish_reason"]
+            if self.finish and self.finish.calls:
+                # Whole, as this form has no pieces of a call.
+                told["tool_calls"] = [call_object(call) for call in self.finish.calls]
+        chunk["delta"] = told
         return _DATA + orjson.dumps(chunk)
 
 

@@ -30,7 +30,7 @@ class Context(Strict):
 class DatabricksOptions(Strict):
     """What Databricks' serving endpoints take beside a request."""
 
-    return_trace: bool = False
+    return_trace: bool | None = None
 
 
 class InvocationRequest(Strict):
@@ -60,9 +60,10 @@ def decode(body: bytes) -> Invocation:
     chat = request.messages is not None
     # Someone who stops Databricks' chat amid a tool call goes on without its answer.
     decoded = chat_request.decode(body) if chat else responses_request.decode(body, strict=False)
-    options = request.databricks_options
+    options, inputs = request.databricks_options, request.custom_inputs or {}
+    traced = bool(options and options.return_trace) or inputs.get("return_trace") is True
     told = {**_told(request), **decoded.metadata}
-    return Invocation(decoded, told, return_trace=bool(options and options.return_trace))
+    return Invocation(decoded, told, return_trace=traced)
 
 
 def _told(request: InvocationRequest) -> dict[str, str]:

@@ -15,6 +15,9 @@ from retinue.serve.wire.frames import DONE
 
 HEADER = "x-mlflow-return-trace-id"
 
+_DATA = b"data: "
+_END = b"\n\n"
+
 TraceId = Callable[[], str]
 """The trace's id, once the run has begun; empty for a run that isn't traced."""
 
@@ -47,6 +50,10 @@ class _Whole(Protocol):
     def body(self) -> bytes: ...
 
 
+def _databricks_output(trace_id: str) -> dict[str, Any]:
+    return {"databricks_output": {"trace": {"info": {"trace_id": trace_id}}}}
+
+
 class TracedStream:
     """The frames of an answer, and one with the trace's id before the end."""
 
@@ -72,8 +79,31 @@ class TracedStream:
         trace_id = mlflow_id(self._trace_id())
         if not trace_id or not frames.endswith(DONE):
             return frames
-        told = b"data: " + orjson.dumps({"trace_id": trace_id}) + b"\n\n"
-        return frames.removesuffix(DONE) + told + DONE
+        return self._told(frames.removesuffix(DONE), trace_id) + DONE
+
+    def _told(self, frames: bytes, trace_id: str) -> bytes:
+        return frames + _DATA + orjson.dumps({"trace_id": trace_id}) + _END
+
+
+class TracedChunks(TracedStream):
+    """As chunks of a chat completion, of which none but a chunk may stand among them: the id is in
+    the one that has the finish reason, or the error, and with `databricks` in Databricks' place.
+    """
+
+    def __init__(self, wire: _Stream, trace_id: TraceId, *, databricks: bool = False) -> None:
+        super().__init__(wire, trace_id)
+        self._databricks = databricks
+
+    def _told(self, frames: bytes, trace_id: str) -> bytes:
+        told = {"trace_id": trace_id} | (_databricks_output(trace_id) if self._databricks else {})
+        chunks = [orjson.loads(frame[len(_DATA) :]) for frame in frames.split(_END) if frame]
+        last = next(c for c in chunks if "error" in c or _ends(c))
+        last |= told
+        return b"".join(_DATA + orjson.dumps(chunk) + _END for chunk in chunks)
+
+
+def _ends(chunk: dict[str, Any]) -> bool:
+    return any(choice["finish_reason"] for choice in chunk["choices"])
 
 
 class TracedAnswer:
@@ -102,5 +132,5 @@ class TracedAnswer:
         answer: dict[str, Any] = orjson.loads(body)
         answer["metadata"] = {**(answer.get("metadata") or {}), "trace_id": trace_id}
         if self._databricks:
-            answer["databricks_output"] = {"trace": {"info": {"trace_id": trace_id}}}
+            answer |= _databricks_output(trace_id)
         return orjson.dumps(answer)
