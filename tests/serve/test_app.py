@@ -89,7 +89,14 @@ def test_a_model_without_a_name_is_not_the_default_one(http):
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", CHAT, "POST"), ("DELETE", CHAT, "POST"), ("POST", "/v1/models", "GET")],
+    [
+        ("GET", CHAT, "POST"),
+        ("DELETE", CHAT, "POST"),
+        ("OPTIONS", CHAT, "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+        ("POST", "/docs", "GET, HEAD"),
+        ("PUT", "/v1/responses/resp_1", "DELETE, GET, HEAD"),
+    ],
 )
 def test_a_wrong_method(http, method, path, allowed):
     response = http.request(method, path)

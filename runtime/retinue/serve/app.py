@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retinue import __version__
@@ -170,8 +170,22 @@ def _error_response(request: Request, error: Exception) -> Response:
     return Response(told.body, told.status, dict(told.headers), "application/json")
 
 
+def _methods(request: Request) -> list[str]:
+    """What the path takes: the router tells of the first route that fits alone."""
+    routes, scope = request.app.router.routes, request.scope
+    asked = {method: {**scope, "method": method} for method in ("DELETE", "GET", "POST")}
+    found = [
+        method
+        for method, other in asked.items()
+        if any(route.matches(other)[0] is Match.FULL for route in routes)
+    ]
+    return sorted([*found, "HEAD"] if "GET" in found else found)
+
+
 def _told(request: Request, error: Exception) -> ErrorAnswer:
     if isinstance(error, HTTPException):
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if "allow" in headers:
+            headers["allow"] = ", ".join(_methods(request))
         return http_error(error.status_code, request.method, request.url.path, headers)
     return answer(error)
