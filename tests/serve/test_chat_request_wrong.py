@@ -123,7 +123,7 @@ WRONG = [
     ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "true or false"),
     ({"temperature": "hot"}, "temperature", "must be a number"),
     ({"temperature": True}, "temperature", "must be a number"),
-    ({"temperature": 2.1}, "temperature", "must be at most 2"),
+    ({"temperature": 2.1}, "temperature", "must be at most 2."),
     ({"temperature": -0.1}, "temperature", "must be at least 0"),
     ({"temperature": float("nan")}, "temperature", "must be a finite number"),
     ({"temperature": float("inf")}, "temperature", "must be a finite number"),

@@ -89,6 +89,7 @@ def test_a_request_error_passes_its_own_words_on():
     assert told.object == {
         "error": {"message": "no", "type": "invalid_request_error", "param": "n", "code": "c"}
     }
+    assert answer(RequestError("no", param="n")).code == "invalid_value"
 
 
 @pytest.mark.parametrize(

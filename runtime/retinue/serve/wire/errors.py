@@ -140,7 +140,7 @@ def request_error(error: RequestError) -> ErrorAnswer:
         type=_INVALID,
         message=str(error),
         param=error.param,
-        code=error.code,
+        code=error.code or "invalid_value",
         headers=_CHALLENGE if error.status == HTTPStatus.UNAUTHORIZED else {},
     )
 

@@ -57,7 +57,13 @@ def _told(path: tuple[str | int, ...], errors: list[dict[str, Any]]) -> RequestE
         wanted = [_WANTED[e["type"]] for e in errors]
         message = f"'{param}' must be {' or '.join(wanted)}."
         return RequestError(message, param=param, code="invalid_type")
-    return invalid(param, _RULES.get(kind, "is not valid").format_map(context))
+    return invalid(param, _RULES.get(kind, "is not valid").format_map(_plain(context)))
+
+
+def _plain(context: Mapping[str, Any]) -> dict[str, Any]:
+    """2 for 2.0, as people write it."""
+    whole = {k: int(v) for k, v in context.items() if isinstance(v, float) and v.is_integer()}
+    return {**context, **whole}
 
 
 def _invalid_json(context: Mapping[str, Any]) -> str:
