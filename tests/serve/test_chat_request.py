@@ -90,6 +90,8 @@ def test_every_role_and_shape_of_message():
         {"role": "tool", "content": "2", "tool_call_id": "c1"},
         {"role": "assistant", "refusal": "no"},
         {"role": "user", "content": "", "name": "Ann", "tool_call_id": "stray"},
+        {"role": "assistant", "content": [{"type": "thinking"}, {"type": "text", "text": "t"}]},
+        {"role": "assistant", "content": [{"type": "reasoning", "summary": []}]},
     ]
     assert decode(body(messages=messages)).messages == (
         Message("system", "s"),
@@ -99,6 +101,8 @@ def test_every_role_and_shape_of_message():
         Message("tool", "2", tool_call_id="c1"),
         Message("assistant", "no"),
         Message("user", "", name="Ann"),
+        Message("assistant", "t"),
+        Message("assistant", ""),
     )
 
 

@@ -132,6 +132,10 @@ def test_a_tool_as_the_model_is_told_of_it():
             {**FORM, "strict": True},
             OutputFormat(schema={"type": "object"}, name="n", strict=True),
         ),
+        (
+            {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
+            OutputFormat(schema={"type": "object"}, name="n"),
+        ),
     ],
 )
 def test_the_form_of_the_answer(form, output):

@@ -20,6 +20,8 @@ MAX_MESSAGES = 2048
 _MAX_PARTS = 2048
 _MAX_TOOL_CALLS = 512
 _INSTRUCTING = ("system", "developer")
+# A model's thinking, as some clients send it back: the answer that it led to stands beside it.
+_PASSED_OVER = ("reasoning", "thinking", "redacted_thinking")
 # What a message may hold, by role; text alone in the others'.
 _KINDS = {
     "user": ("text", "image_url", "input_audio", "file"),
@@ -158,7 +160,12 @@ def _parts(message: ChatMessage, place: str) -> list[Part]:
     if content is None or isinstance(content, str):
         return [TextPart(content or "")]
     kinds = _KINDS.get(message.role, ("text",))
-    return [_part(part, kinds, f"{place}.content[{j}]") for j, part in enumerate(content)]
+    thinks = message.role == "assistant"
+    return [
+        _part(part, kinds, f"{place}.content[{j}]")
+        for j, part in enumerate(content)
+        if not (thinks and part.type in _PASSED_OVER)
+    ]
 
 
 def _part(part: ContentPart, kinds: Sequence[str], place: str) -> Part:

@@ -5,10 +5,10 @@ Format: OpenAI's `CreateResponse` (openai-openapi v2.3.0).
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retinue.agent import Agent
 from retinue.errors import RequestError
@@ -56,6 +56,16 @@ class TextFormat(Strict):
     description: str | None = None
     json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
     strict: bool | None = None
+    nested: JsonSchemaFormat | None = Field(default=None, alias="json_schema")
+
+    @model_validator(mode="after")
+    def _flatten(self) -> Self:
+        """Databricks' provider sends the keys where chat completions have them."""
+        if self.nested:
+            for key in ("name", "description", "json_schema", "strict"):
+                setattr(self, key, getattr(self.nested, key))
+            self.nested = None
+        return self
 
 
 class TextOptions(Strict):
