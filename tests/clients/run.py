@@ -26,7 +26,12 @@ PYTHON = {
     "instructor": ("instructor_client.py",),
     "databricks": ("databricks_client.py",),
 }
-NODE = {"openai-node": ("openai.mjs", "openai_responses.mjs"), "ai-sdk": ("ai_sdk.mjs",)}
+NODE = {
+    "openai-node": (".", ("openai.mjs", "openai_responses.mjs")),
+    "ai-sdk": (".", ("ai_sdk.mjs",)),
+    "databricks-ui": ("databricks", ("databricks_ui.mjs",)),
+}
+"""The folder that says which packages, and the scripts."""
 KEY = "key-of-the-clients"
 SECONDS = 180
 """How long one client's script may take."""
@@ -50,19 +55,21 @@ def python_commands(name: str) -> list[list[str]]:
 
 def node_commands(name: str) -> list[list[str]]:
     """The scripts in a folder with the packages that they import."""
-    place = _place("node", HERE / "node" / "package-lock.json")
+    packages, scripts = NODE[name]
+    folder = HERE / "node" / packages
+    place = _place("node", folder / "package-lock.json")
     if not place.exists():
         making = place.with_suffix(".making")
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
         for file in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / "node" / file, making)
+            shutil.copy(folder / file, making)
         install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
         _made([*install, "--prefix", str(making)])
         making.rename(place)
     for file in (HERE / "node").glob("*.mjs"):
         shutil.copy(file, place)
-    return [["node", str(place / script)] for script in NODE[name]]
+    return [["node", str(place / script)] for script in scripts]
 
 
 def _place(name: str, pins: Path) -> Path:
