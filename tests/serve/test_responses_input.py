@@ -181,7 +181,7 @@ def test_where_the_first_instructions_stand():
     assert conversation([USER, {"role": "developer", "content": "x"}])[1] == "input[1].role"
 
 
-@pytest.mark.parametrize("style", ["openai", "mlflow"])
+@pytest.mark.parametrize("style", ["openai", "mlflow", "openwebui"])
 def test_an_answers_output_can_be_sent_back(style):
     asked = ToolCall("c1", "sales__ask", '{"q": 1}')
     loaded = ToolCall("c2", "load_skill", "{}")

@@ -30,6 +30,7 @@ from retinue.serve.wire.responses import (
     in_responses_terms,
 )
 from retinue.serve.wire.responses_echo import echo
+from retinue.serve.wire.responses_output import style_for
 from retinue.serve.wire.responses_request import decode
 from retinue.testing import agent, route
 
@@ -141,6 +142,15 @@ def test_mlflows_style_has_function_calls_and_their_outputs():
     ]
     assert calls[0]["name"] == "sales__ask"
     assert [i["output"] for i in calls[2:]] == ["no such skill", "2"]
+
+
+def test_open_webui_finds_the_outputs_in_parts():
+    told = [i for i in whole(RUN, "openwebui")["output"] if i["type"] == "function_call_output"]
+    parts = [{"type": "input_text", "text": text} for text in ("no such skill", "2")]
+    assert [item["output"] for item in told] == [[part] for part in parts]
+    # But where MLflow's clients ask, which know texts alone.
+    assert style_for("openwebui", "openai") == "openwebui"
+    assert style_for("openwebui", "mlflow") == "mlflow"
 
 
 def test_a_refusal_is_a_part_of_its_own():
@@ -259,14 +269,14 @@ def test_errors_name_parameters_as_this_api_does():
 
 def test_answers_validate_against_openais_schema():
     end = RunFinished("tool_calls", SPENT, 1, (), calls=(THEIRS,))
-    for style in ("openai", "mlflow"):
+    for style in ("openai", "mlflow", "openwebui"):
         for run in (RUN, [*RUN[:-1], RefusalDelta("no"), end]):
             for event in streamed(run, style):
                 valid(event)
             conforms(whole(run, style), "Response")
 
 
-@given(runs(), st.sampled_from(["openai", "mlflow", "hidden"]), st.integers(0, 30))
+@given(runs(), st.sampled_from(["openai", "mlflow", "openwebui", "hidden"]), st.integers(0, 30))
 def test_any_run_makes_a_legal_stream(events, style, cut):
     final = replayed(streamed(events, style))
     answered = whole(events, style)
@@ -289,7 +299,7 @@ def test_half_a_surrogate_pair_does_not_break_the_answer():
         ToolFinished(ToolCall("c\ud83d", "t\ud83d", "{\ud83d}"), ToolResult("\ud83d"), 0.1),
         RUN[-1],
     ]
-    for style in ("openai", "mlflow"):
+    for style in ("openai", "mlflow", "openwebui"):
         final = replayed(streamed(events, style))
         assert final["output"][1]["content"][0]["text"] == "a?b?"
         assert whole(events, style)["output"] == final["output"]

@@ -23,9 +23,10 @@ from retinue.serve.wire.steps import StepsMode
 
 Fields = dict[str, Any]
 Status = Literal["completed", "incomplete"]
-Style = Literal["openai", "mlflow", "hidden"]
+Style = Literal["openai", "mlflow", "openwebui", "hidden"]
 """How the agent's own tool calls are told: as `mcp_call` items, which OpenAI's clients leave
-alone, as `function_call` and `function_call_output`, which is all that MLflow's know, or not."""
+alone, as `function_call` and `function_call_output`, which is all that MLflow's know, as these with
+the output in parts, as Open WebUI reads them, or not."""
 
 TEXT_DELTA = "response.output_text.delta"
 ITEM_DONE = "response.output_item.done"
@@ -36,10 +37,10 @@ _NO_ANSWER = ToolResult("The run ended before the tool had answered.", is_error=
 
 
 def style_for(steps: StepsMode, own: Style) -> Style:
-    """Open WebUI shows MLflow's style as its own tool cards; who shows no steps shows no calls."""
+    """Who shows no steps shows no calls; where MLflow's clients ask, they have to find theirs."""
     if steps == "off":
         return "hidden"
-    return "mlflow" if steps == "openwebui" else own
+    return "openwebui" if steps == "openwebui" and own == "openai" else own
 
 
 class Output:
@@ -126,9 +127,9 @@ class Output:
             begun = _McpCall(*self._place("mcp"), call)
             yield from begun.added()
             self._calls[call.id] = begun
-        elif self._style == "mlflow":
+        elif self._style != "hidden":
             yield from self._function_call(call)
-            self._calls[call.id] = _Answer(clean(call.id))
+            self._calls[call.id] = _Answer(clean(call.id), in_parts=self._style == "openwebui")
 
     def _answered(self, call_id: str, result: ToolResult) -> Iterator[Fields]:
         begun = self._calls.pop(call_id)
@@ -275,18 +276,20 @@ class _McpCall:
 
 
 class _Answer:
-    """The answer to a call of one of the agent's own tools, in MLflow's style."""
+    """The answer to a call of one of the agent's own tools, in MLflow's or Open WebUI's style."""
 
-    def __init__(self, call_id: str) -> None:
+    def __init__(self, call_id: str, *, in_parts: bool) -> None:
         self._call_id = call_id
+        self._in_parts = in_parts
 
     def events(self, item_id: str, index: int, result: ToolResult) -> Iterator[Fields]:
+        text = clean(result.text)
         item = {
             "id": item_id,
             "type": "function_call_output",
             "status": "completed",
             "call_id": self._call_id,
-            "output": clean(result.text),
+            "output": [{"type": "input_text", "text": text}] if self._in_parts else text,
         }
         yield _added(index, item)
         yield _done(index, item)
