@@ -83,9 +83,10 @@ requirements: $(UV) ## bring the pinned requirements files up to date with pypro
 	    $${set#* } -o requirements/$${set%% *}.txt || exit 1; \
 	done
 	@for pins in tests/clients/requirements/*.in; do \
+	  without=$${pins%.in}.without; \
 	  UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
-	    $$pins -o $${pins%.in}.txt || exit 1; \
+	    $$([ ! -f $$without ] || echo --excludes $$without) $$pins -o $${pins%.in}.txt || exit 1; \
 	done
 	@# What a Databricks App installs: the same versions, for its Python and platform alone.
 	@UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --no-annotate \

@@ -25,6 +25,7 @@ PYTHON = {
     "openai-agents": ("openai_agents_client.py",),
     "instructor": ("instructor_client.py",),
     "databricks": ("databricks_client.py",),
+    "open-webui": ("open_webui.py",),
 }
 NODE = {
     "openai-node": (".", ("openai.mjs", "openai_responses.mjs")),
@@ -47,7 +48,9 @@ def python_commands(name: str) -> list[list[str]]:
         making = place.with_suffix(".making")
         shutil.rmtree(making, ignore_errors=True)
         _made([*uv, "venv", "--quiet", "--no-config", "--relocatable", str(making)])
-        install = ["pip", "install", "--quiet", "--no-config", "--require-hashes", "-r", str(pins)]
+        install = ["pip", "install", "--quiet", "--no-config", "--require-hashes"]
+        # The pins are all that is needed: some leave out what a package only asks for.
+        install += ["--no-deps", "-r", str(pins)]
         _made([*uv, *install, "--python", str(making / "bin" / "python")])
         making.rename(place)
     return [[str(python), str(HERE / script)] for script in PYTHON[name]]
