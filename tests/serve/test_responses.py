@@ -225,10 +225,11 @@ def test_a_model_error_after_the_first_word_ends_the_stream_with_both_events(ser
     fault = ModelError("truncated", "The model's answer broke off.")
     running = serving(LoopRuntime(ScriptedModel([TextDelta("Well, "), fault])))
     with running.client as client, running.http as http:
-        events = list(ask(client, stream=True))
+        with pytest.raises(openai.APIError, match="broke off") as caught:
+            list(ask(client, stream=True))
         raw = http.post("/v1/responses", json={"input": "hi", "stream": True})
-    assert [e.type for e in events[-2:]] == ["error", "response.failed"]
-    assert events[-2].message == "The model's answer broke off."
+    assert caught.value.code == "model_answer_truncated"
+    assert [event["type"] for event in parsed(raw.content)[-2:]] == ["error", "response.failed"]
     final = replayed(parsed(raw.content))
     assert final["status"] == "failed"
     assert final["output"][0]["status"] == "incomplete"

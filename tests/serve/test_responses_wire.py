@@ -202,11 +202,11 @@ def test_a_failure_is_told_twice_and_leaves_nothing_open(before):
     final = replayed(events)
     assert final["error"] == {"code": "server_error", "message": error.message}
     assert final["status"] == "failed"
+    told = {"message": error.message, "param": None, "code": "rate_limit_exceeded"}
     assert {k: v for k, v in events[-2].items() if k != "sequence_number"} == {
         "type": "error",
-        "code": "rate_limit_exceeded",
-        "message": error.message,
-        "param": None,
+        **told,
+        "error": {"type": "rate_limit_error", **told},
     }
     for event in events:
         valid(event)

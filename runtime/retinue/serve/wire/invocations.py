@@ -61,9 +61,9 @@ class AgentStream:
         return b"".join(self._framed(event))
 
     def failure(self, error: ErrorAnswer) -> bytes:
-        """The frames that end a stream which has failed: some look for its type, some for a key."""
+        """The frames that end a stream which has failed."""
         closed = self._told(self._output.close("incomplete"))
-        return b"".join(closed) + self._frames.frame({**error_event(error), **error.object}) + DONE
+        return b"".join(closed) + self._frames.frame(error_event(error)) + DONE
 
     def _framed(self, event: Event) -> Iterator[bytes]:
         yield from self._told(self._output.take(event))

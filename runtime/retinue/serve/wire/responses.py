@@ -166,9 +166,12 @@ def usage(spent: Usage) -> Fields:
 
 
 def error_event(error: ErrorAnswer) -> Fields:
-    """OpenAI's `ResponseErrorEvent`, which is flat."""
+    """OpenAI's `ResponseErrorEvent`, which is flat, and Open Responses', which is not, in one.
+
+    Most clients raise where there is a key `error`, and pass over a type that they don't know.
+    """
     told = {"code": error.code or error.type, "message": error.message, "param": error.param}
-    return {"type": "error", **told}
+    return {"type": "error", **told, **error.object}
 
 
 def ended(finish: RunFinished) -> Fields:
