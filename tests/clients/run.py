@@ -30,6 +30,7 @@ PYTHON = {
 NODE = {
     "openai-node": (".", ("openai.mjs", "openai_responses.mjs")),
     "ai-sdk": (".", ("ai_sdk.mjs",)),
+    "langchain-js": ("langchain", ("langchain.mjs",)),
     "databricks-ui": ("databricks", ("databricks_ui.mjs",)),
 }
 """The folder that says which packages, and the scripts."""
