@@ -207,14 +207,28 @@ class AppResource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """Tables of Unity Catalog, by their full names, for what the platform collects of an app."""
+
+    logs_table: str
+    metrics_table: str
+    traces_table: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabricksApp:
-    """The app that serves the agent; instances count from 1 to 5."""
+    """The app that serves the agent; instances count from 1 to 5.
+
+    `budget_policy` is an id. Bundle variables in it and in `telemetry` stay as written.
+    """
 
     compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = "MEDIUM"
     min_instances: int = 1
     max_instances: int = 1
     permissions: tuple[Permission, ...] = ()
     extra_resources: tuple[AppResource, ...] = ()
+    budget_policy: str | None = None
+    telemetry: Telemetry | None = None
 
 
 AuthMode = Literal["databricks", "api_key", "none"]

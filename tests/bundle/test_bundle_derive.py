@@ -123,6 +123,19 @@ def test_an_experiment_is_one_by_id_or_one_that_the_bundle_makes(tmp_path):
     assert app.experiment == "/Shared/x"
 
 
+def test_traces_go_to_their_own_experiment_whatever_else_is_listed(tmp_path):
+    (tmp_path / "retinue.yaml").write_text('observability: {mlflow_experiment: "123"}\n')
+    listed = "deploy: {databricks_app: {extra_resources: [%s]}}"
+    one = '{name: %s, experiment: {experiment_id: "%s", permission: CAN_READ}}'
+    for entries, wanted in (
+        (one % ("runs", "456"), "experiment"),
+        (f"{one % ('runs', '456')}, {one % ('mine', '123')}", "mine"),
+    ):
+        app = planned(tmp_path, listed % entries)
+        given = [v.value_from for v in app.env if v.name == "MLFLOW_EXPERIMENT_ID"]
+        assert given == [wanted]
+
+
 def test_an_environment_variable_s_default_is_what_an_app_has(tmp_path):
     app = planned(tmp_path, SERVER % ('connection: "${env.CONNECTION:-github}"', ""))
     assert resources(app)[0]["securable_full_name"] == "github"

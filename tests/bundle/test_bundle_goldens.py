@@ -7,7 +7,6 @@ import pytest
 import yaml
 from bundling import FLEET, REPOSITORY, conforms, plans
 
-from retinue.agent import AppResource
 from retinue.bundle import bundle_of, stale
 from retinue.bundle.app_file import MARKER, app_yaml, app_yml, digest_yml, experiment_yml
 from retinue.project import Project
@@ -31,9 +30,11 @@ def test_the_agents_need_every_kind_between_them():
     found = {resource.kind for app in PLANS.values() for resource in app.resources}
     assert found == {
         "app",
+        "database",
         "experiment",
         "genie_space",
         "job",
+        "postgres",
         "secret",
         "serving_endpoint",
         "sql_warehouse",
@@ -46,23 +47,6 @@ def test_the_agents_need_every_kind_between_them():
         if resource.kind == "uc_securable"
     }
     assert securables == {"FUNCTION", "TABLE", "VOLUME", "CONNECTION"}
-
-
-def test_databases_are_declared_too_where_an_app_has_them():
-    given = {
-        "database": (("instance_name", "i"), ("database_name", "d")),
-        "postgres": (("branch", "projects/p/branches/b"), ("database", "d")),
-    }
-    databases = tuple(
-        AppResource(
-            name=kind, kind=kind, fields=(*fields, ("permission", "CAN_CONNECT_AND_CREATE"))
-        )
-        for kind, fields in given.items()
-    )
-    text = app_yml(replace(PLANS["plain"], resources=databases))
-    conforms(text)
-    declared = yaml.safe_load(text)["resources"]["apps"]["plain"]["resources"]
-    assert [set(each) for each in declared] == [{"name", "database"}, {"name", "postgres"}]
 
 
 def test_the_other_files_are_what_a_bundle_takes():

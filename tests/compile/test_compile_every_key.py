@@ -16,6 +16,7 @@ from retinue.agent import (
     Guardrails,
     Permission,
     Serving,
+    Telemetry,
 )
 from retinue.compile import CompileContext, compile_agents
 from retinue.compile.sub_agents import MAX_DEPTH
@@ -134,6 +135,12 @@ def test_everything_else(agents: dict[str, Agent]) -> None:
                 kind="sql_warehouse",
                 fields=(("id", "${var.warehouse_id}"), ("permission", "CAN_USE")),
             ),
+        ),
+        budget_policy="${var.warehouse_id}",
+        telemetry=Telemetry(
+            logs_table="main.ops.logs",
+            metrics_table="main.ops.metrics",
+            traces_table="${var.warehouse_id}.traces",
         ),
     )
     assert {source.path for source in agent.sources} >= {

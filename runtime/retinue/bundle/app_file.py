@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import yaml
 
-from retinue.agent import AppResource, Permission
+from retinue.agent import AppResource, Permission, Telemetry
 from retinue.bundle.derive import EXPERIMENT
 from retinue.bundle.plan import AppPlan, EnvVar
 
@@ -38,6 +39,8 @@ def app_yml(plan: AppPlan) -> str:
         "resources": [_resource(resource) for resource in plan.resources],
         "user_api_scopes": list(plan.scopes),
         "permissions": [_permission(permission) for permission in plan.permissions],
+        "budget_policy_id": plan.budget_policy or "",
+        "telemetry_export_destinations": _telemetry(plan.telemetry),
         # Without it a deployment would neither start the app nor give it new code.
         "lifecycle": {"started": True},
     }
@@ -89,6 +92,10 @@ def _resource(resource: AppResource) -> dict[str, Any]:
 
 def _permission(permission: Permission) -> dict[str, str]:
     return {f"{permission.kind}_name": permission.name, "level": permission.level}
+
+
+def _telemetry(telemetry: Telemetry | None) -> list[dict[str, Any]]:
+    return [{"unity_catalog": asdict(telemetry)}] if telemetry else []
 
 
 class _Dumper(yaml.SafeDumper):

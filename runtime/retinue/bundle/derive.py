@@ -36,7 +36,8 @@ SERVER_SCOPES: Mapping[DatabricksKind, str] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """What an app must be allowed. `secrets` are (scope, key, name of their resource); `notes`
-    say what a bundle can't grant; `experiment` is the path of one that the bundle makes.
+    say what a bundle can't grant; `experiment` is the path of one that the bundle makes, `traced`
+    the name of the resource that traces go to.
     """
 
     resources: tuple[AppResource, ...]
@@ -45,6 +46,7 @@ class Needs:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     experiment: str | None = None
+    traced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class _Derivation:
         self._scopes: set[str] = set()
         self._problems: list[str] = []
         self._experiment: str | None = None
+        self._traced: tuple[tuple[str, str], ...] = ()
         self.notes: list[str] = []
         self.needs_warehouse = False
 
@@ -126,6 +129,7 @@ class _Derivation:
             notes=tuple(dict.fromkeys(self.notes)),
             problems=tuple(dict.fromkeys(self._problems)),
             experiment=self._experiment,
+            traced=by_identity.get(_identity("experiment", self._traced)),
         )
 
     def _want(self, label: str, kind: str, **given: str) -> _Want:
@@ -232,7 +236,7 @@ class _Derivation:
             self._experiment = experiment
             experiment = f"${{resources.experiments.{EXPERIMENT}.id}}"
         given = {"experiment_id": experiment, "permission": "CAN_EDIT"}
-        self._want("experiment", "experiment", **given)
+        self._traced = self._want("experiment", "experiment", **given).fields
 
 
 def _twice(names: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from retinue.agent import Agent, AppResource, Permission
+from retinue.agent import Agent, AppResource, Permission, Telemetry
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.derive import Needs, derive
 from retinue.bundle.names import DIGEST_PREFIX, secret_variable
@@ -51,6 +51,8 @@ class AppPlan:
     resources: tuple[AppResource, ...]
     scopes: tuple[str, ...]
     permissions: tuple[Permission, ...]
+    budget_policy: str | None = None
+    telemetry: Telemetry | None = None
     notes: tuple[str, ...] = ()
     experiment: str | None = None
 
@@ -98,6 +100,8 @@ def plan(bundled: BundledAgent, references: References) -> AppPlan:
         permissions=tuple(
             Permission(kind=p.kind, name=text(p.name), level=p.level) for p in app.permissions
         ),
+        budget_policy=app.budget_policy,
+        telemetry=app.telemetry,
         notes=needs.notes,
         experiment=needs.experiment,
     )
@@ -125,12 +129,8 @@ def _environment(agent: str, variables: Sequence[str], needs: Needs) -> tuple[En
         EnvVar(secret_variable(scope, key), value_from=resource)
         for scope, key, resource in needs.secrets
     ]
-    experiments = [
-        EnvVar("MLFLOW_EXPERIMENT_ID", value_from=resource.name)
-        for resource in needs.resources
-        if resource.kind == "experiment"
-    ]
-    return (digest, *values, *secrets, *experiments)
+    traced = [EnvVar("MLFLOW_EXPERIMENT_ID", value_from=needs.traced)] if needs.traced else []
+    return (digest, *values, *secrets, *traced)
 
 
 def _unsupported(bundled: BundledAgent) -> list[str]:

@@ -11,18 +11,26 @@ from retinue.agent import (
     Permission,
     PrincipalKind,
     Serving,
+    Telemetry,
 )
 from retinue.compile.conduct_spec import GuardrailsSpec, ServeSpec, SessionSpec
-from retinue.compile.deploy_spec import DatabricksAppSpec, ExtraResourceSpec, PermissionSpec
+from retinue.compile.deploy_spec import (
+    DatabricksAppSpec,
+    ExtraResourceSpec,
+    PermissionSpec,
+    TelemetrySpec,
+)
+from retinue.compile.interpolate import Pending
 from retinue.compile.reader import Reader, ReadError
 from retinue.compile.report import Report
 from retinue.compile.source_text import decode_text
 from retinue.compile.spec import MAX_DESCRIPTION, DescriptionSpec
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
+from retinue.values import Text
 
 _APP: Path = ("deploy", "databricks_app")
-_KINDS = ("sql_warehouse", "serving_endpoint", "secret", "job", "uc_securable")
+_KINDS = tuple(key for key in ExtraResourceSpec.model_fields if key not in ("name", "description"))
 
 
 def compile_description(
@@ -97,7 +105,28 @@ def compile_app(
         max_instances=spec.instances.max,
         permissions=tuple(p for p in permissions if p),
         extra_resources=tuple(r for r in resources if r),
+        budget_policy=_budget_policy(spec, written, root),
+        telemetry=_telemetry(spec.telemetry, written, root),
     )
+
+
+def _budget_policy(
+    spec: DatabricksAppSpec, written: Mapping[Location, str], root: Node
+) -> str | None:
+    place = root.at((*_APP, "budget_policy"))
+    return None if spec.budget_policy is None else _as_bundled(spec.budget_policy, place, written)
+
+
+def _telemetry(
+    spec: TelemetrySpec | None, written: Mapping[Location, str], root: Node
+) -> Telemetry | None:
+    if spec is None:
+        return None
+    tables = {
+        key: _as_bundled(getattr(spec, key), root.at((*_APP, "telemetry", key)), written)
+        for key in TelemetrySpec.model_fields
+    }
+    return Telemetry(**tables)
 
 
 def _permission(spec: PermissionSpec, path: Path, root: Node, report: Report) -> Permission | None:
@@ -130,7 +159,7 @@ def _resource(
         return None
     ((kind, found),) = given
     fields = [
-        (key, _as_bundled(str(getattr(found, key)), root.at((*path, kind, key)), written))
+        (key, _as_bundled(getattr(found, key), root.at((*path, kind, key)), written))
         for key in type(found).model_fields
     ]
     return AppResource(
@@ -138,10 +167,10 @@ def _resource(
     )
 
 
-def _as_bundled(value: str, place: Location, written: Mapping[Location, str]) -> str:
+def _as_bundled(value: Text | Pending, place: Location, written: Mapping[Location, str]) -> str:
     """A bundle variable stays as written: it has a value for each target."""
-    text = written.get(place, value)
-    return text if "${var." in text and "${env." not in text else value
+    text = written.get(place, str(value))
+    return text if "${var." in text and "${env." not in text else str(value)
 
 
 def _check_names(specs: list[ExtraResourceSpec], root: Node, report: Report) -> None:

@@ -91,10 +91,67 @@ class SecurableSpec(Spec):
     ] = Field(description="What the app may do.", examples=["SELECT"])
 
 
+class ExperimentSpec(Spec):
+    """An MLflow experiment that the app may use."""
+
+    experiment_id: Reference = Field(description="Its id.", examples=["${var.experiment_id}"])
+    permission: Literal["CAN_MANAGE", "CAN_EDIT", "CAN_READ"] = Field(
+        description="What the app may do.", examples=["CAN_READ"]
+    )
+
+
+class GenieResourceSpec(Spec):
+    """A Genie space that the app may use besides those of `mcp_servers`."""
+
+    name: Reference = Field(description="What it is called.", examples=["Sales"])
+    space_id: Reference = Field(description="Its id.", examples=["${var.sales_space_id}"])
+    permission: Literal["CAN_MANAGE", "CAN_EDIT", "CAN_RUN", "CAN_VIEW"] = Field(
+        description="What the app may do.", examples=["CAN_RUN"]
+    )
+
+
+class DatabaseSpec(Spec):
+    """A database of a provisioned Lakebase instance."""
+
+    instance_name: Reference = Field(description="The instance's name.", examples=["agents"])
+    database_name: Reference = Field(description="The database's name.", examples=["agents"])
+    permission: Literal["CAN_CONNECT_AND_CREATE"] = Field(
+        default="CAN_CONNECT_AND_CREATE",
+        description="What the app may do.",
+        examples=["CAN_CONNECT_AND_CREATE"],
+    )
+
+
+class PostgresSpec(Spec):
+    """A database of an autoscaling Lakebase project."""
+
+    branch: Reference = Field(
+        description="The branch's path.", examples=["projects/agents/branches/production"]
+    )
+    database: Reference = Field(
+        description="The database's path.",
+        examples=["projects/agents/branches/production/databases/agents"],
+    )
+    permission: Literal["CAN_CONNECT_AND_CREATE"] = Field(
+        default="CAN_CONNECT_AND_CREATE",
+        description="What the app may do.",
+        examples=["CAN_CONNECT_AND_CREATE"],
+    )
+
+
+class AppResourceSpec(Spec):
+    """Another app that the app may call."""
+
+    name: Reference = Field(description="Its name.", examples=["mcp-tickets"])
+    permission: Literal["CAN_USE"] = Field(
+        default="CAN_USE", description="What the app may do.", examples=["CAN_USE"]
+    )
+
+
 class ExtraResourceSpec(Spec):
     """A resource that the app may use besides those its agent's files call for."""
 
-    hints: ClassVar = {"genie_space": "it follows from `mcp_servers`"}
+    hints: ClassVar = {"lakebase": "use `postgres`, or `database` for a provisioned instance"}
 
     name: NonEmpty = Field(
         max_length=30, description="What the app calls the resource.", examples=["wh"]
@@ -131,6 +188,50 @@ class ExtraResourceSpec(Spec):
             }
         ],
     )
+    experiment: ExperimentSpec | None = Field(
+        default=None,
+        description="An MLflow experiment.",
+        examples=[{"experiment_id": "${var.experiment_id}", "permission": "CAN_READ"}],
+    )
+    genie_space: GenieResourceSpec | None = Field(
+        default=None,
+        description="A Genie space. Those of `mcp_servers` need no entry.",
+        examples=[{"name": "Sales", "space_id": "${var.sales_space_id}", "permission": "CAN_RUN"}],
+    )
+    database: DatabaseSpec | None = Field(
+        default=None,
+        description="A database of a provisioned Lakebase instance.",
+        examples=[{"instance_name": "agents", "database_name": "agents"}],
+    )
+    postgres: PostgresSpec | None = Field(
+        default=None,
+        description="A database of an autoscaling Lakebase project.",
+        examples=[
+            {
+                "branch": "projects/agents/branches/production",
+                "database": "projects/agents/branches/production/databases/agents",
+            }
+        ],
+    )
+    app: AppResourceSpec | None = Field(
+        default=None,
+        description="Another app.",
+        examples=[{"name": "mcp-tickets"}],
+    )
+
+
+class TelemetrySpec(Spec):
+    """Tables of Unity Catalog that the platform writes an app's own telemetry to."""
+
+    logs_table: Reference = Field(
+        description="The table for logs.", examples=["main.ops.otel_logs"]
+    )
+    metrics_table: Reference = Field(
+        description="The table for metrics.", examples=["main.ops.otel_metrics"]
+    )
+    traces_table: Reference = Field(
+        description="The table for traces.", examples=["main.ops.otel_spans"]
+    )
 
 
 class DatabricksAppSpec(Spec):
@@ -140,6 +241,8 @@ class DatabricksAppSpec(Spec):
         "compute_min_instances": "use `instances: {min: …}`",
         "compute_max_instances": "use `instances: {max: …}`",
         "resources": "use `extra_resources`",
+        "budget_policy_id": "use `budget_policy`",
+        "telemetry_export_destinations": "use `telemetry`",
     }
 
     compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = Field(
@@ -164,6 +267,23 @@ class DatabricksAppSpec(Spec):
         description="Resources besides those that the agent's models and servers call for.",
         examples=[
             [{"name": "wh", "sql_warehouse": {"id": "${var.warehouse}", "permission": "CAN_USE"}}]
+        ],
+    )
+    budget_policy: Reference | None = Field(
+        default=None,
+        description="The id of the budget policy that the app's cost is counted under.",
+        examples=["${var.budget_policy}"],
+    )
+    telemetry: TelemetrySpec | None = Field(
+        default=None,
+        description="Tables of Unity Catalog for the logs, metrics and traces that the platform "
+        "collects of the app.",
+        examples=[
+            {
+                "logs_table": "main.ops.otel_logs",
+                "metrics_table": "main.ops.otel_metrics",
+                "traces_table": "main.ops.otel_spans",
+            }
         ],
     )
 

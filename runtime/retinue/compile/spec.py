@@ -50,6 +50,8 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
 _WAITING_FIELDS = (
     ("mcp_servers", "*", "databricks", "*"),
     ("deploy", "databricks_app", "extra_resources", "*", "*", "*"),
+    ("deploy", "databricks_app", "budget_policy"),
+    ("deploy", "databricks_app", "telemetry", "*"),
 )
 
 
