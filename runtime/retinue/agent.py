@@ -87,6 +87,24 @@ DatabricksKind = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSpace:
+    """A folder with a local Genie space, of which a bundle makes one in the workspace.
+
+    `warehouse` is the id of the SQL warehouse that runs its queries; a bundle variable in it stays
+    as written.
+    """
+
+    path: Path
+    warehouse: str
+
+    @property
+    def variable(self) -> str:
+        """The variable of an app's environment that holds the id of the workspace's space."""
+        name = self.path.name.upper()
+        return "RETINUE_GENIE_SPACE_" + "".join(c if c.isalnum() else "_" for c in name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Databricks:
     """An MCP server that the workspace manages. `target` is the space's id, an index's name, …,
     and empty for `genie` and `sql`, of which a workspace has one.
@@ -94,11 +112,15 @@ class Databricks:
     `target` is None where it is a bundle variable without a local value: then the server
     can be bundled, or replaced by its offline twin, but not reached. `written` is the target as
     the file has it: a bundle keeps the variable, which has a value per deployment target.
+
+    A Genie space that the bundle makes is in `space`, and `target` then refers to the variable of
+    the environment that an app finds its id in.
     """
 
     kind: DatabricksKind
     target: Text | None
     written: str = ""
+    space: LocalSpace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

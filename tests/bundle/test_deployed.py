@@ -38,6 +38,15 @@ instructions:
 """
 
 
+OWN = f"""
+model: databricks/{MODEL}
+instructions: Ask the space.
+mcp_servers:
+  own:
+    databricks: {{genie_space: {{folder: samples/bakehouse, warehouse: w1}}}}
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """This repository's project and one agent more, bundled by the command itself."""
@@ -46,6 +55,7 @@ def project(tmp_path_factory) -> Path:
         shutil.copytree(REPOSITORY / name, root / name)
     shutil.copy(REPOSITORY / "databricks.yml", root)
     (root / "agents/keeper.yaml").write_text(KEEPER)
+    (root / "agents/own.yaml").write_text(OWN)
     done = subprocess.run(
         [sys.executable, "-m", "retinue", "bundle"],
         cwd=root,
@@ -174,6 +184,19 @@ async def test_a_question_goes_through_the_space_s_managed_server(project, tmp_p
             # The tools are listed as the app, and the question is asked as the user.
             assert asked[-1] == f"Bearer {ana.api_key}"
             assert asked[0] != asked[-1]
+            assert made.workspace.refused == []
+
+
+async def test_a_space_of_its_own_is_made_with_it_and_asked(project, tmp_path, python):
+    async with genie() as mcp:
+        async with deployed(project, "own", tmp_path, python, mcp) as (made, app, url):
+            (space,) = made.genie.spaces
+            await app.ready()
+            await app.heard("'own' is up")
+            answer = await said(client(made, url, USERS[0]), "own", QUESTION)
+            assert "Sakura Oven" in answer, app.log
+            asked = {path for path, _ in made.workspace.signed if "/api/2.0/mcp/" in path}
+            assert asked == {f"/api/2.0/mcp/genie/{space}"}
             assert made.workspace.refused == []
 
 

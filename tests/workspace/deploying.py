@@ -21,6 +21,7 @@ from run.fake_workspace import CLIENT
 from workspace.apps import Apps
 from workspace.fake import Workspace
 from workspace.files import Files
+from workspace.genie import Genie
 from workspace.model_serving import Serving
 
 MODEL = "databricks-claude-sonnet-4-5"
@@ -35,6 +36,7 @@ class Cloud:
     files: Files
     apps: Apps
     serving: Serving
+    genie: Genie
 
     @property
     def url(self) -> str:
@@ -54,18 +56,28 @@ async def cloud() -> AsyncIterator[Cloud]:
     made = Workspace()
     files = Files(made)
     async with made.running():
-        yield Cloud(made, files, Apps(made, files), Serving(made, MODEL))
+        yield Cloud(made, files, Apps(made, files), Serving(made, MODEL), Genie(made))
 
 
 async def deploy(to: Cloud, project: Path, agent: str, values: Mapping[str, str]) -> str:
-    """Upload the agent's folder, make or update its app, deploy its code; the app's name."""
+    """Make the bundle's Genie spaces, upload the agent's folder, make its app, deploy its code; the
+    app's name.
+    """
     folder = project / "bundles" / agent
     known = {**values}
     for file in (folder / "digest.yml", project / "databricks.yml"):
         for name, variable in yaml.safe_load(file.read_text()).get("variables", {}).items():
             known.setdefault(name, variable.get("default"))
-    text = re.sub(r"\$\{var\.([\w-]+)\}", lambda m: known[m[1]], (folder / "app.yml").read_text())
-    app = yaml.safe_load(text)["resources"]["apps"][agent]
+    spaces: dict[str, str] = {}
+
+    def resource(file: Path, kind: str) -> dict[str, Any]:
+        """The only resource of that kind in a file, with what it refers to in it."""
+        text = re.sub(r"\$\{var\.([\w-]+)\}", lambda m: known[m[1]], file.read_text())
+        own = r"\$\{resources\.genie_spaces\.(\w+)\.space_id\}"
+        found = yaml.safe_load(re.sub(own, lambda m: spaces[m[1]], text))["resources"][kind]
+        (declared,) = found.values()
+        return dict(declared)
+
     source = f"{ROOT}/bundles/{agent}/source"
     token = to.workspace.sign_in("deployer@example.com")
     signed = {"Authorization": f"Bearer {token}"}
@@ -76,6 +88,13 @@ async def deploy(to: Cloud, project: Path, agent: str, values: Mapping[str, str]
             assert got.status_code == 200, (path, got.text)
             return got.json()
 
+        for file in sorted((project / "bundles/genie_spaces").glob("*.yml")):
+            space = resource(file, "genie_spaces")
+            space["serialized_space"] = (file.parent / space.pop("file_path")).read_text()
+            spaces[file.stem] = (await send("POST", "/api/2.0/genie/spaces", json=space))[
+                "space_id"
+            ]
+        app = resource(folder / "app.yml", "apps")
         for place in sorted((folder / "source").rglob("*")):
             path = f"{source}/{place.relative_to(folder / 'source').as_posix()}"
             if place.is_dir():

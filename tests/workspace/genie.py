@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from workspace.fake import Caller, RefusedError, Workspace, fields
+from workspace.space_rules import broken_rules
 
 
 class Genie:
@@ -19,6 +20,7 @@ class Genie:
         api = r"/api/2\.0/genie/spaces"
         message = f"{api}/[^/]+/conversations/[^/]+/messages"
         workspace.on("GET", api, self._list)
+        workspace.on("POST", api, self._create)
         workspace.on("GET", f"{api}/[^/]+", self._get)
         workspace.on("POST", f"{api}/[^/]+/start-conversation", self._start)
         workspace.on("POST", message, self._start)
@@ -33,6 +35,15 @@ class Genie:
 
     async def _list(self, _request: web.Request, _caller: Caller) -> web.Response:
         return web.json_response({"spaces": [{"space_id": s, "title": s} for s in self.spaces]})
+
+    async def _create(self, request: web.Request, _caller: Caller) -> web.Response:
+        needed = {"title": str, "warehouse_id": str, "serialized_space": str}
+        body = await fields(request, needed, description=str, parent_path=str)
+        if broken := broken_rules(body["serialized_space"]):
+            raise RefusedError(400, "INVALID_PARAMETER_VALUE", broken[0])
+        space = f"01ef{len(self.spaces) + 1:028x}"
+        self.spaces[space] = []
+        return web.json_response({"space_id": space, "title": body["title"]})
 
     async def _get(self, request: web.Request, _caller: Caller) -> web.Response:
         space = self._space(request)

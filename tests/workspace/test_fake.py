@@ -4,7 +4,6 @@ import httpx
 import pytest
 
 from workspace.deploying import ROOT, Cloud, cloud
-from workspace.genie import Genie
 
 
 async def ask(at: Cloud, method: str, path: str, **more) -> httpx.Response:
@@ -81,7 +80,7 @@ async def test_a_deployment_needs_its_folder_and_known_resources():
 
 async def test_genie_s_answer_has_to_be_polled_for():
     async with cloud() as at:
-        Genie(at.workspace, s1=[["a", "1"]])
+        at.genie.spaces["s1"] = [["a", "1"]]
         space = "/api/2.0/genie/spaces/s1"
         got = await ask(at, "POST", f"{space}/start-conversation", json={"content": "How many?"})
         ids = got.json()

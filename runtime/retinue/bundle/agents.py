@@ -1,10 +1,11 @@
 """A project → its agents as a bundle needs them: compiled for every target at once."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from retinue.agent import Agent
+from retinue.agent import Agent, Databricks, LocalSpace
 from retinue.bundle.names import DIGEST_PREFIX
+from retinue.bundle.spaces import OwnSpace, read_space
 from retinue.bundle.written import Written
 from retinue.compile import Compilation, CompileContext, compile_agents
 from retinue.compile.reader import Reader
@@ -19,10 +20,11 @@ _ENVIRONMENT = {"DATABRICKS_HOST": "${workspace.host}"}
 
 @dataclass(frozen=True, slots=True)
 class BundledAgent:
-    """An agent and how its variables are written."""
+    """An agent, how its variables are written, and the Genie spaces that the bundle makes."""
 
     agent: Agent
     written: Written
+    spaces: Mapping[LocalSpace, OwnSpace] = field(default_factory=dict)
 
     @property
     def all(self) -> tuple[Agent, ...]:
@@ -45,7 +47,8 @@ class Bundling:
 def bundled_agents(
     project: Project, names: Sequence[str] | None = None, target: str | None = None
 ) -> Bundling:
-    """The named agents, or all. Raises CompileError, and UsageError for a name that none has.
+    """The named agents, or all. Raises CompileError, also for a space.yaml with mistakes, and
+    UsageError for a name that none has.
 
     A variable keeps its name wherever a text may stand. One that is a number or a choice has the
     value of `target`, or else of the default one.
@@ -57,7 +60,9 @@ def bundled_agents(
     if _failed(compilation):
         written = Written(tuple(stage.texts(names, declared)))
         compilation = stage.compiled(names, written)
-    made = (BundledAgent(agent, written) for agent in compilation.checked())
+    agents = compilation.checked()
+    spaces = {local: read_space(project, local) for local in _local_spaces(agents)}
+    made = (BundledAgent(agent, written, spaces) for agent in agents)
     settled = tuple(name for name in declared if name not in written.names)
     return Bundling(tuple(made), compilation.diagnostics, settled)
 
@@ -91,6 +96,14 @@ class _Stage:
 
 def _failed(compilation: Compilation) -> int:
     return sum(diagnostic.severity == "error" for diagnostic in compilation.diagnostics)
+
+
+def _local_spaces(agents: Sequence[Agent]) -> tuple[LocalSpace, ...]:
+    """Those of all agents and the ones they call, each once."""
+    servers = (s for agent in agents for each in _with_callees(agent) for s in each.mcp_servers)
+    transports = (server.transport for server in servers)
+    found = (t.space for t in transports if isinstance(t, Databricks) and t.space)
+    return tuple(dict.fromkeys(found))
 
 
 def _with_callees(agent: Agent) -> Iterator[Agent]:

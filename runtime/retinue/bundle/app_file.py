@@ -10,9 +10,13 @@ import yaml
 from retinue.agent import AppResource, Permission, Telemetry
 from retinue.bundle.derive import EXPERIMENT
 from retinue.bundle.plan import AppPlan, EnvVar
+from retinue.bundle.spaces import OwnSpace
 
 MARKER = "# Made by `retinue bundle`"
 """How every file starts that this room writes: files without it are never removed."""
+
+BODY = ".geniespace.json"
+"""How the names of files end that hold a Genie space's body; the one beside it has the mark."""
 
 _PLAIN = re.compile(r"(?:[A-Za-z$/]|\./)[\w${}./@ -]*")
 """Texts that mean themselves in every version of YAML; `01e5` for one is a number in some."""
@@ -77,6 +81,23 @@ def experiment_yml(path: str) -> str:
     experiment = {"name": f"{path}${{var.app_suffix}}"}
     head = [f"{MARKER} from retinue.yaml: change that file, not this one."]
     return _text(head, {"resources": {"experiments": {EXPERIMENT: experiment}}})
+
+
+def space_yml(space: OwnSpace) -> str:
+    """A Genie space; its body lies in the file beside this one."""
+    resource = {
+        "title": f"{space.title.replace('${', '$ {')}${{var.app_suffix}}",
+        "description": space.description.strip().replace("${", "$ {"),
+        "warehouse_id": space.warehouse,
+        "file_path": f"./{body_name(space)}",
+    }
+    head = [f"{MARKER} from {space.file}: change that file, not this one."]
+    return _text(head, {"resources": {"genie_spaces": {space.key: resource}}})
+
+
+def body_name(space: OwnSpace) -> str:
+    """The name of the file with a space's body."""
+    return f"{space.key}{BODY}"
 
 
 def _env(variable: EnvVar, from_key: str) -> dict[str, str]:

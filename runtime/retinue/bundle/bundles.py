@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retinue.bundle.agents import BundledAgent, Bundling, bundled_agents
-from retinue.bundle.app_file import app_yml, digest_yml, experiment_yml
+from retinue.bundle.app_file import app_yml, body_name, digest_yml, experiment_yml, space_yml
 from retinue.bundle.plan import AppPlan, BundleError, plan
 from retinue.bundle.references import ReferenceScan
 from retinue.bundle.source import digest, source_files
+from retinue.bundle.spaces import OwnSpace
 from retinue.bundle.targets import check_suffixes, target_names
 from retinue.compile.reader import Reader
 from retinue.diagnostics import Diagnostic
@@ -15,6 +16,8 @@ from retinue.project import Project
 
 FOLDER = "bundles"
 EXPERIMENT_FILE = f"{FOLDER}/experiment.yml"
+SPACES_FOLDER = f"{FOLDER}/genie_spaces"
+"""No agent can be named so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,9 @@ def bundle_of(project: Project, names: Sequence[str] | None = None) -> Bundle:
         generated |= {f"{folder}/source/{path}": data for path, data in files.items()}
     for path in {app.experiment for app in plans if app.experiment}:
         committed[EXPERIMENT_FILE] = experiment_yml(path).encode()
+    for space in _spaces(plans):
+        committed[f"{SPACES_FOLDER}/{space.key}.yml"] = space_yml(space).encode()
+        committed[f"{SPACES_FOLDER}/{body_name(space)}"] = space.body.encode()
     return Bundle(plans, committed, generated, bundling.diagnostics, whole=not names)
 
 
@@ -74,6 +80,20 @@ def _plans(project: Project, agents: Iterable[BundledAgent]) -> tuple[AppPlan, .
     if problems:
         raise BundleError(problems)
     return tuple(plans)
+
+
+def _spaces(plans: Iterable[AppPlan]) -> tuple[OwnSpace, ...]:
+    """The Genie spaces of all apps. Raises BundleError where two are one and the same resource."""
+    spaces = tuple(dict.fromkeys(space for app in plans for space in app.spaces))
+    by_key = {space.key: space for space in spaces}
+    for space in spaces:
+        other = by_key[space.key]
+        if other.file != space.file:
+            problem = f"{space.file} and {other.file}: name one of the folders otherwise"
+            raise BundleError([f"two Genie spaces would be '{space.key}': {problem}"])
+        if other is not space:
+            raise BundleError([f"{space.file}: agents name different warehouses for it"])
+    return spaces
 
 
 def _check_targets(

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from retinue.agent import Agent, AppResource, Databricks, DatabricksKind, ToolServer
+from retinue.agent import Agent, AppResource, Databricks, DatabricksKind, LocalSpace, ToolServer
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.names import named
+from retinue.bundle.spaces import OwnSpace
 from retinue.bundle.written import Written
 from retinue.route import Deployment, Route
 from retinue.values import Ref, Template
@@ -35,14 +36,16 @@ SERVER_SCOPES: Mapping[DatabricksKind, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What an app must be allowed. `secrets` are (scope, key, name of their resource); `notes`
-    say what a bundle can't grant; `experiment` is the path of one that the bundle makes, `traced`
-    the name of the resource that traces go to.
+    """What an app must be allowed. `secrets` are (scope, key, name of their resource), `spaces` the
+    Genie spaces that the bundle makes, each with the name of its resource; `notes` say what a
+    bundle can't grant; `experiment` is the path of one that the bundle makes, `traced` the name of
+    the resource that traces go to.
     """
 
     resources: tuple[AppResource, ...]
     scopes: tuple[str, ...]
     secrets: tuple[tuple[str, str, str], ...] = ()
+    spaces: tuple[tuple[OwnSpace, str], ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     experiment: str | None = None
@@ -64,7 +67,7 @@ def derive(bundled: BundledAgent) -> Needs:
     Resources that the agent's file lists come first, and replace what would be derived for the
     same thing.
     """
-    stage = _Derivation(bundled.written)
+    stage = _Derivation(bundled.written, bundled.spaces)
     for agent in bundled.all:
         stage.agent(agent)
     listed = [r for agent in bundled.all for r in agent.app.extra_resources]
@@ -79,8 +82,10 @@ def derive(bundled: BundledAgent) -> Needs:
 class _Derivation:
     """Collects what several agents want; each thing once."""
 
-    def __init__(self, written: Written) -> None:
+    def __init__(self, written: Written, spaces: Mapping[LocalSpace, OwnSpace]) -> None:
         self._written = written
+        self._known_spaces = spaces
+        self._spaces: dict[OwnSpace, _Want] = {}
         self._wants: dict[tuple[str, ...], _Want] = {}
         self._secrets: dict[str, _Want] = {}
         self._scopes: set[str] = set()
@@ -126,6 +131,10 @@ class _Derivation:
             resources=resources,
             scopes=tuple(sorted(self._scopes)),
             secrets=secrets,
+            spaces=tuple(
+                (space, by_identity[_identity(want.kind, want.fields)])
+                for space, want in self._spaces.items()
+            ),
             notes=tuple(dict.fromkeys(self.notes)),
             problems=tuple(dict.fromkeys(self._problems)),
             experiment=self._experiment,
@@ -155,6 +164,9 @@ class _Derivation:
     def _server(self, server: ToolServer, transport: Databricks) -> None:
         if server.auth == "user":
             self._scopes.add(SERVER_SCOPES[transport.kind])
+        if transport.space:
+            self._own_space(server, self._known_spaces[transport.space])
+            return
         target = self._target(transport)
         if target is None:
             self._problems.append(
@@ -195,6 +207,21 @@ class _Derivation:
                 f"the Genie space of '{server.name}': grant the app's service principal SELECT on "
                 "its tables and CAN USE on its warehouse"
             )
+
+    def _own_space(self, server: ToolServer, space: OwnSpace) -> None:
+        """What is known of it can be granted, too: its warehouse and its tables."""
+        given = {"name": space.title, "space_id": space.id, "permission": "CAN_RUN"}
+        self._spaces[space] = self._want(server.name, "genie_space", **given)
+        self._problems += space.problems
+        if server.auth == "user":
+            self.notes.append(
+                f"the Genie space of '{server.name}': share it with its users (Can run), who need "
+                "its tables and its warehouse too"
+            )
+            return
+        self._want("warehouse", "sql_warehouse", id=space.warehouse, permission="CAN_USE")
+        for table in space.grantable:
+            self._securable(table, "TABLE", "SELECT")
 
     def _whole_workspace(self, server: ToolServer, kind: DatabricksKind) -> None:
         self.needs_warehouse |= kind == "sql"

@@ -8,6 +8,7 @@ from retinue.bundle.agents import BundledAgent
 from retinue.bundle.derive import Needs, derive
 from retinue.bundle.names import DIGEST_PREFIX, secret_variable
 from retinue.bundle.references import References
+from retinue.bundle.spaces import OwnSpace
 from retinue.errors import RetinueError
 
 MAX_RESOURCES = 20
@@ -38,7 +39,8 @@ class AppPlan:
     """The app of one agent, for every target. `file` is where the agent was written.
 
     `notes` say what has to be granted besides, which no bundle can. `experiment` is the path of
-    an MLflow experiment that the bundle makes for all of the project's apps.
+    an MLflow experiment that the bundle makes for all of the project's apps, `spaces` are the
+    Genie spaces that it makes.
     """
 
     agent: str
@@ -55,6 +57,7 @@ class AppPlan:
     telemetry: Telemetry | None = None
     notes: tuple[str, ...] = ()
     experiment: str | None = None
+    spaces: tuple[OwnSpace, ...] = ()
 
     @property
     def digest_variable(self) -> str:
@@ -104,6 +107,7 @@ def plan(bundled: BundledAgent, references: References) -> AppPlan:
         telemetry=app.telemetry,
         notes=needs.notes,
         experiment=needs.experiment,
+        spaces=tuple(space for space, _ in needs.spaces),
     )
 
 
@@ -129,8 +133,9 @@ def _environment(agent: str, variables: Sequence[str], needs: Needs) -> tuple[En
         EnvVar(secret_variable(scope, key), value_from=resource)
         for scope, key, resource in needs.secrets
     ]
+    spaces = [EnvVar(space.variable, value_from=name) for space, name in needs.spaces]
     traced = [EnvVar("MLFLOW_EXPERIMENT_ID", value_from=needs.traced)] if needs.traced else []
-    return (digest, *values, *secrets, *traced)
+    return (digest, *values, *secrets, *spaces, *traced)
 
 
 def _unsupported(bundled: BundledAgent) -> list[str]:
@@ -164,7 +169,7 @@ def _unfit(references: References) -> list[str]:
 def _clashes(env: Sequence[EnvVar]) -> list[str]:
     names = [variable.name for variable in env]
     return [
-        f"two secrets come to the environment variable {name}: rename one"
+        f"two things come to the environment variable {name}: rename one"
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]

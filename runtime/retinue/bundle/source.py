@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import retinue
-from retinue.agent import Agent, ToolServer
+from retinue.agent import Agent, Databricks, ToolServer
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.app_file import app_yaml
 from retinue.bundle.plan import AppPlan, BundleError
@@ -24,8 +24,9 @@ _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 def source_files(project: Project, bundled: BundledAgent, plan: AppPlan) -> Mapping[str, bytes]:
     """Paths in the folder, POSIX style and sorted, and their bytes.
 
-    They are the files that the agent was compiled from, the folders of its twins, which it can't
-    be compiled without, this runtime, what the platform installs for it, and an `app.yaml`.
+    They are the files that the agent was compiled from, the folders of its twins and of its own
+    Genie spaces, which it can't be compiled without, this runtime, what the platform installs for
+    it, and an `app.yaml`.
     Raises BundleError for a file that is too large or can't be read.
     """
     paths = sorted({path for agent in bundled.all for path in _paths(project, agent)})
@@ -59,8 +60,10 @@ def _paths(project: Project, agent: Agent) -> Iterator[str]:
 
 
 def _twin_paths(project: Project, server: ToolServer) -> Iterator[str]:
-    if server.twin is not None:
-        yield from (project.shown(server.twin.path / path) for path in _below(server.twin.path))
+    own = server.transport.space if isinstance(server.transport, Databricks) else None
+    for local in (server.twin, own):
+        if local is not None:
+            yield from (project.shown(local.path / path) for path in _below(local.path))
 
 
 def _below(folder: Path) -> Iterator[str]:

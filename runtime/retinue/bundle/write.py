@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from retinue.bundle.app_file import MARKER
-from retinue.bundle.bundles import EXPERIMENT_FILE, FOLDER, Bundle
+from retinue.bundle.app_file import BODY, MARKER
+from retinue.bundle.bundles import EXPERIMENT_FILE, FOLDER, SPACES_FOLDER, Bundle
 from retinue.errors import ProjectError
 from retinue.project import Project
 
@@ -125,10 +125,20 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _ours(project: Project, folder: Path) -> Iterator[str]:
-    """What this room made in the folder of one agent."""
+    """What this room made in a folder: that of one agent, or of Genie spaces."""
     yield from (project.shown(folder / name) for name in _OWN if _is_ours(folder / name))
+    if folder == project.root / SPACES_FOLDER:
+        yield from _own_spaces(project, folder)
     if not (folder / _SOURCE).is_symlink() and _is_ours(folder / _SOURCE / _SOURCE_MARK):
         yield from _below(project, folder / _SOURCE)
+
+
+def _own_spaces(project: Project, folder: Path) -> Iterator[str]:
+    """Genie spaces: the mark of a body, which can't have one, is the one beside it."""
+    for place in sorted(folder.glob("*.yml")):
+        if _is_ours(place):
+            body = place.with_name(place.stem + BODY)
+            yield from (project.shown(each) for each in (place, body) if each.is_file())
 
 
 def _below(project: Project, folder: Path) -> Iterator[str]:

@@ -1,10 +1,38 @@
 """What an agent file may say of an MCP server."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from retinue.compile.fields import Boolean, Duration, NonEmpty, Reference, Spec
+from retinue.compile.fields import Boolean, Duration, NonEmpty, Reference, Shorthand, Spec
+
+
+class GenieSpaceSpec(Spec):
+    """A Genie space: one that exists, by its `id`, or one that the bundle makes of a `folder`."""
+
+    hints: ClassVar = {
+        "space_id": "use `id`",
+        "path": "use `folder`",
+        "warehouse_id": "use `warehouse`",
+        "create": "use `folder`",
+    }
+
+    id: Reference | None = Field(
+        default=None,
+        description="The id of a space that exists.",
+        examples=["${var.sales_space_id}"],
+    )
+    folder: NonEmpty | None = Field(
+        default=None,
+        description="A folder with a local Genie space, relative to the project's root: the bundle "
+        "makes the workspace's of it, and --offline reads it.",
+        examples=["samples/sales"],
+    )
+    warehouse: Reference | None = Field(
+        default=None,
+        description="With `folder`: the id of the SQL warehouse that runs the space's queries.",
+        examples=["${var.warehouse_id}"],
+    )
 
 
 class DatabricksSpec(Spec):
@@ -16,8 +44,13 @@ class DatabricksSpec(Spec):
         "warehouse": "use `sql`",
     }
 
-    genie_space: Reference | None = Field(
-        default=None, description="The id of a Genie space.", examples=["${var.sales_space_id}"]
+    genie_space: Annotated[GenieSpaceSpec, Shorthand("id")] | None = Field(
+        default=None,
+        description="A Genie space: its id, or an object.",
+        examples=[
+            "${var.sales_space_id}",
+            {"folder": "samples/sales", "warehouse": "${var.warehouse_id}"},
+        ],
     )
     genie: Literal[True] | None = Field(
         default=None, description="Genie over everything that the caller sees.", examples=[True]

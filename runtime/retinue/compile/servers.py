@@ -4,28 +4,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from retinue.agent import Databricks, DatabricksKind, Http, Stdio, ToolServer, Twin
+from retinue.agent import Databricks, Http, Stdio, ToolServer
+from retinue.compile.databricks import ManagedServer
 from retinue.compile.interpolate import Pending
 from retinue.compile.mistakes import stands_for
 from retinue.compile.named import TRANSPORTS
 from retinue.compile.reader import Reader
 from retinue.compile.references import HEADER_NAME, reference
 from retinue.compile.report import Report, quoted
-from retinue.compile.server_spec import DatabricksSpec, OfflineSpec, ServerSpec
+from retinue.compile.server_spec import ServerSpec
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
-from retinue.errors import ProjectError
 from retinue.values import Text
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,48}")
-_IN_CATALOG = re.compile(r"[^\s./]+(?:\.[^\s./]+){1,2}")
-_SHAPES: Mapping[str, tuple[re.Pattern[str], str]] = {
-    "functions": (_IN_CATALOG, "CATALOG.SCHEMA or CATALOG.SCHEMA.FUNCTION"),
-    "vector_search": (_IN_CATALOG, "CATALOG.SCHEMA or CATALOG.SCHEMA.INDEX"),
-    "connection": (re.compile(r"[^\s./]+"), "a connection's name"),
-    "app": (re.compile(r"[a-z0-9-]{2,30}"), "an app's name: a-z, 0-9 and hyphens"),
-}
 _ENV_NAME = re.compile(r"[^=\0]+")
 _ONLY_WITH: Mapping[str, str] = {
     "args": "command",
@@ -66,13 +59,18 @@ class _Server:
     def _path(self) -> Path:
         return ("mcp_servers", self.name)
 
+    @property
+    def _managed(self) -> ManagedServer:
+        return ManagedServer(self._path, self.written, self.root, self.reader, self.report)
+
     def compile(self) -> ToolServer | None:
         self._check_name()
         kind = self._kind()
         if kind is not None:
             self._check_keys(kind)
         transport = self._transport()
-        twin = self._twin(self.spec.offline)
+        managed = transport if isinstance(transport, Databricks) else None
+        twin = self._managed.twin(self.spec.offline, managed)
         if transport is None:
             return None
         return ToolServer(
@@ -129,46 +127,7 @@ class _Server:
             url = reference(spec.url, self.root, (*self._path, "url"), self.report, url=True)
             headers = self._named(spec.headers, "headers", HEADER_NAME)
             return Http(url=url, headers=headers) if url else None
-        return self._databricks()
-
-    def _databricks(self) -> Databricks | None:
-        if self.spec.databricks is None:
-            return None
-        path = (*self._path, "databricks")
-        spec = self.spec.databricks
-        every: Mapping[DatabricksKind, Text | Pending | bool | None] = {
-            "genie_space": spec.genie_space,
-            "genie": spec.genie,
-            "sql": spec.sql,
-            "functions": spec.functions,
-            "vector_search": spec.vector_search,
-            "connection": spec.connection,
-            "app": spec.app,
-        }
-        given = {kind: value for kind, value in every.items() if value is not None}
-        if len(given) != 1:
-            self._not_one_kind(list(given), path)
-            return None
-        ((kind, target),) = given.items()
-        if isinstance(target, bool):
-            return Databricks(kind=kind, target="")
-        path = (*path, kind)
-        found = reference(target, self.root, path, self.report)
-        shape = _SHAPES.get(kind)
-        if isinstance(found, str) and shape and not shape[0].fullmatch(found):
-            self.report.error(self.root.at(path), f"expected {shape[1]}", "wrong-value")
-        written = self.written.get(self.root.at(path), str(target))
-        return Databricks(kind=kind, target=found, written=written)
-
-    def _not_one_kind(self, given: list[DatabricksKind], path: Path) -> None:
-        if given:
-            place = self.root.key((*path, given[1]))
-            message = f"'{given[0]}' and '{given[1]}' exclude each other"
-            self.report.error(place, message, "conflicting-keys", "keep one of them")
-        elif not self.root.find(path).absent:
-            hint = f"add 'genie_space: <id>', or one of: {', '.join(DatabricksSpec.model_fields)}"
-            message = "the server lacks a kind such as 'genie_space'"
-            self.report.error(self.root.key(path), message, "missing-key", hint)
+        return self._managed.transport(spec.databricks) if spec.databricks else None
 
     def _text(self, value: Text | Pending, key: str, inner: str | int) -> Text:
         path = (*self._path, key, inner)
@@ -196,17 +155,3 @@ class _Server:
                 message = f"two tools are renamed to {quoted(name)}"
                 self.report.error(place, message, "duplicate-tool", "give one another name")
         return tuple(renamed.items())
-
-    def _twin(self, spec: OfflineSpec | None) -> Twin | None:
-        if spec is None:
-            return None
-        place = self.root.at((*self._path, "offline", "genie_space"))
-        try:
-            path = self.reader.project.inside(spec.genie_space)
-        except ProjectError as error:
-            self.report.error(place, str(error), "path-outside")
-            return None
-        if not path.is_dir():
-            message = f"there is no folder {quoted(spec.genie_space)}"
-            self.report.error(place, message, "file-not-found")
-        return Twin(kind="genie_space", path=path)

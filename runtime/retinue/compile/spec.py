@@ -35,6 +35,7 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
         for key in (("api_base",), ("api_key",), ("region",), ("headers", "*"))
     ),
     ("mcp_servers", "*", "databricks", "*"),
+    ("mcp_servers", "*", "databricks", "genie_space", "id"),
     ("mcp_servers", "*", "url"),
     ("mcp_servers", "*", "headers", "*"),
     ("mcp_servers", "*", "env", "*"),
@@ -49,6 +50,8 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
 
 _WAITING_FIELDS = (
     ("mcp_servers", "*", "databricks", "*"),
+    ("mcp_servers", "*", "databricks", "genie_space", "id"),
+    ("mcp_servers", "*", "databricks", "genie_space", "warehouse"),
     ("deploy", "databricks_app", "extra_resources", "*", "*", "*"),
     ("deploy", "databricks_app", "budget_policy"),
     ("deploy", "databricks_app", "telemetry", "*"),
