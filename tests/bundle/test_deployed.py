@@ -1,6 +1,7 @@
 """Bundled, uploaded, taken down again and started as the platform would: an app that answers."""
 
 import asyncio
+import json
 import math
 import os
 import shutil
@@ -235,6 +236,21 @@ async def test_nothing_is_left_outside_its_folder_and_no_secret_is_told(project,
         assert [*app.home.rglob("*"), *(tmp_path / "tmp").rglob("*")] == []
         for told in (CLIENT[1], "token-1", "user-", "a question of one's own"):
             assert told not in app.log
+
+
+async def test_every_line_that_it_writes_is_json_on_standard_output(project, tmp_path, python):
+    async with deployed(project, "assistant", tmp_path, python) as (made, app, url):
+        await app.ready()
+        await said(client(made, url, USERS[0]), "assistant", "hello")
+        assert await app.stop() in ENDED
+    told = [json.loads(line) for line in app.written["stdout"]]
+    assert app.written["stderr"] == []
+    (asked,) = [line for line in told if line.get("path", "").endswith("/chat/completions")]
+    assert (asked["status"], asked["caller"], asked["agent"]) == (
+        200,
+        f"id-{USERS[0]}",
+        "assistant",
+    )
 
 
 async def test_strangers_are_kept_out_by_the_platform(project, tmp_path, python):

@@ -1,5 +1,6 @@
 """`retinue serve`: what it refuses to start with, and that its options reach the server."""
 
+import json
 import os
 import signal
 import subprocess
@@ -61,6 +62,48 @@ def serving(project: Path, *args: str, **env: str):
             yield http, told
 
 
+def json_lines(project: Path, *args: str, **env: str) -> list[dict[str, object]]:
+    """What `retinue serve --offline ARGS…` writes to standard output for one question; nothing
+    else is written anywhere.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "retinue", "serve", "--offline", "--port", "0", *args],
+        cwd=project,
+        env={"PATH": os.environ["PATH"], "HOME": str(project), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    told = []
+    try:
+        for line in process.stdout:
+            told.append(json.loads(line))
+            if str(told[-1]["message"]).startswith("Serving "):
+                break
+        url = str(told[-1]["message"]).split(" at ")[1]
+        with httpx.Client(base_url=url, trust_env=False, timeout=10) as http:
+            assert http.post(CHAT, json=QUESTION).status_code == 200
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest, err = process.communicate(timeout=20)
+    assert err == ""
+    return [*told, *map(json.loads, rest.splitlines())]
+
+
+@pytest.mark.parametrize(
+    ("args", "env"),
+    [
+        (["--log-format", "json"], {}),
+        (["--log-format", "json", "--workers", "2"], {}),
+        ([], {"DATABRICKS_APP_NAME": "helper", "DATABRICKS_APP_PORT": "8000"}),
+    ],
+)
+def test_json_lines_on_standard_output(project, args, env):
+    told = json_lines(project, *args, **env)
+    (asked,) = [line for line in told if line.get("path") == CHAT]
+    assert (asked["status"], asked["agent"], asked["logger"]) == (200, "helper", "retinue.access")
+
+
 def test_no_address_of_other_machines_without_a_check_of_callers(retinue):
     done = retinue("serve", "--offline", "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 1
@@ -97,7 +140,7 @@ def test_keys_and_limits_reach_every_process(keyed, workers):
 
 def test_behind_databricks_any_address_will_do(project):
     env = {"DATABRICKS_APP_NAME": "helper", "DATABRICKS_APP_PORT": "8000"}
-    with serving(project, "--host", "0.0.0.0", **env) as (http, told):
+    with serving(project, "--host", "0.0.0.0", "--log-format", "text", **env) as (http, told):
         assert http.post(CHAT, json=QUESTION).status_code == 200
     assert "note:" not in told
 

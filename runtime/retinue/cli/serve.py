@@ -1,12 +1,14 @@
 """`retinue serve`: agents → OpenAI-compatible endpoints on an address."""
 
 import json
+import logging
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +30,14 @@ from retinue.cli.options import (
 )
 from retinue.diagnostics import did_you_mean
 from retinue.errors import UsageError
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    text = "text"
+    json = "json"
+
 
 _MEGABYTE = 1024 * 1024
 _NO_PROXY = (
@@ -64,6 +74,13 @@ def command(
             metavar="LIST",
             help="The surfaces to serve, with commas between them: chat, responses, invocations, "
             "models, docs, operation (default: all).",
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            help="Log lines as text on standard error, or as JSON on standard output.",
+            show_default="json in a Databricks App, else text",
         ),
     ] = None,
     model: ModelOption = None,
@@ -122,12 +139,15 @@ def command(
         **options,
     }
 
+    style: Literal["text", "json"]
+    style = log_format.value if log_format else "json" if access.proxied else "text"
+
     def ready(url: str) -> None:
-        typer.echo(_greeting(url, compiled, notes, asked), err=True)
+        _greet(style, url, compiled, notes, asked)
 
     if workers > 1:
         app = hand_over(**again, capacity=asdict(capacity))
-        serve(app, listener, workers=workers, on_ready=ready)
+        serve(app, listener, workers=workers, on_ready=ready, log_format=style)
         return
     control = Control(House(capacity))
     route = model and compilation.routes.get(model, model)
@@ -136,7 +156,7 @@ def command(
     control.reload = partial(
         generations.reload, partial(create_app, **again, capacity=capacity, control=control)
     )
-    serve(generations, listener, on_ready=ready, on_hangup=control.reload)
+    serve(generations, listener, on_ready=ready, on_hangup=control.reload, log_format=style)
 
 
 command.__name__ = "serve"
@@ -154,6 +174,20 @@ def chosen_apis(text: str | None, known: Sequence[str]) -> list[str]:
     return names
 
 
+def _greet(
+    style: str, url: str, agents: tuple[Agent, ...], notes: list[str], asked: tuple[str, str]
+) -> None:
+    if style == "text":
+        typer.echo(_greeting(url, agents, notes, asked), err=True)
+        return
+    for line in (*notes, _serving(url, agents)):
+        logging.getLogger("retinue.serve").info("%s", line)
+
+
+def _serving(url: str, agents: tuple[Agent, ...]) -> str:
+    return f"Serving {', '.join(agent.name for agent in agents)} at {url}"
+
+
 def _greeting(url: str, agents: tuple[Agent, ...], notes: list[str], asked: tuple[str, str]) -> str:
     agent, question = asked
     message = {"role": "user", "content": question}
@@ -161,7 +195,7 @@ def _greeting(url: str, agents: tuple[Agent, ...], notes: list[str], asked: tupl
     quoted = body.replace("'", "\\u0027")
     return "\n".join(
         [
-            f"Serving {', '.join(agent.name for agent in agents)} at {url}",
+            _serving(url, agents),
             *notes,
             "",
             f"  curl -N {url}/v1/chat/completions -H 'content-type: application/json' \\",

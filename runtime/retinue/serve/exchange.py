@@ -127,7 +127,8 @@ class Exchange:
         except Exception as error:
             told = answer(error)
             if told.unexpected:
-                log.error("request_id=%s failed", record.id, exc_info=error)
+                known = {"request_id": record.id}
+                log.error("request_id=%s failed", record.id, exc_info=error, extra=known)
             await _fail(asked.told(told) if asked else told, record, stream, asked, send)
 
 

@@ -20,6 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from retinue.errors import RetinueError
+from retinue.serve.log import LogFormat, logging_config
 
 log = logging.getLogger("retinue.serve")
 
@@ -116,6 +117,7 @@ def serve(
     on_ready: Callable[[str], None] = _say_nothing,
     on_hangup: Callable[[], Awaitable[object]] | None = None,
     log_level: str = "info",
+    log_format: LogFormat = "text",
 ) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the URL when requests are answered.
 
@@ -124,7 +126,7 @@ def serve(
     `on_hangup` is awaited after SIGHUP; several workers are replaced then, one after the other.
     Raises ServeError when the app doesn't start, and KeyboardInterrupt after SIGINT.
     """
-    config = server_config(app, workers=workers, log_level=log_level)
+    config = server_config(app, workers=workers, log_level=log_level, log_format=log_format)
     if workers > 1:
         group = _Workers(config, listener, on_ready)
         group.run()
@@ -146,7 +148,9 @@ def _failed(server: "Server", listener: Listener) -> bool:
     return False
 
 
-def server_config(app: ASGIApp | str, *, workers: int = 1, log_level: str) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp | str, *, workers: int = 1, log_level: str, log_format: LogFormat = "text"
+) -> uvicorn.Config:
     """How the app is served; uvloop and httptools are taken where they are installed."""
     return uvicorn.Config(
         app,
@@ -162,7 +166,7 @@ def server_config(app: ASGIApp | str, *, workers: int = 1, log_level: str) -> uv
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
-        log_config=logging_config(log_level),
+        log_config=logging_config(log_level, log_format),
     )
 
 
@@ -239,17 +243,3 @@ class _Workers(Multiprocess):
                 if self.should_exit.is_set() or not process.process.is_alive():
                     return
         self._on_ready(self._listener.url)
-
-
-def logging_config(level: str) -> dict[str, Any]:
-    """One line a record on standard error; uvicorn speaks only of what is amiss."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "loggers": {
-            "retinue": {"handlers": ["stderr"], "level": level.upper(), "propagate": False},
-            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        },
-    }
