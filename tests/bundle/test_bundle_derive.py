@@ -136,6 +136,15 @@ def test_traces_go_to_their_own_experiment_whatever_else_is_listed(tmp_path):
         assert given == [wanted]
 
 
+def test_the_commit_is_known_where_versions_are_noted_and_nowhere_else(tmp_path):
+    def commits():
+        return [v.value for v in planned(tmp_path).env if v.name == "RETINUE_GIT_COMMIT"]
+
+    assert commits() == []
+    (tmp_path / "retinue.yaml").write_text('observability: {mlflow_experiment: "123"}\n')
+    assert commits() == ["${bundle.git.commit}"]
+
+
 def test_an_environment_variable_s_default_is_what_an_app_has(tmp_path):
     app = planned(tmp_path, SERVER % ('connection: "${env.CONNECTION:-github}"', ""))
     assert resources(app)[0]["securable_full_name"] == "github"

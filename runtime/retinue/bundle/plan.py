@@ -134,8 +134,12 @@ def _environment(agent: str, variables: Sequence[str], needs: Needs) -> tuple[En
         for scope, key, resource in needs.secrets
     ]
     spaces = [EnvVar(space.variable, value_from=name) for space, name in needs.spaces]
-    traced = [EnvVar("MLFLOW_EXPERIMENT_ID", value_from=needs.traced)] if needs.traced else []
-    return (digest, *values, *secrets, *spaces, *traced)
+    # The commit only where it is noted: an app whose environment changes is deployed again.
+    traced = [
+        EnvVar("MLFLOW_EXPERIMENT_ID", value_from=needs.traced),
+        EnvVar("RETINUE_GIT_COMMIT", value="${bundle.git.commit}"),
+    ]
+    return (digest, *values, *secrets, *spaces, *(traced if needs.traced else ()))
 
 
 def _unsupported(bundled: BundledAgent) -> list[str]:

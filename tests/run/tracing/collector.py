@@ -1,6 +1,7 @@
 """An OTLP receiver on loopback, in a thread: what traces are sent to in tests."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+MODELS = "/api/2.0/mlflow/logged-models"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class SeenSpan:
 class Collector:
     """What came in, and how it is answered: `status`, after `hang` was set if there is one.
 
-    `documents` are what GET answers, by path with its query.
+    `documents` are what GET answers, by path with its query. `models` are MLflow's LoggedModels,
+    as its REST API has them; asked for them it answers `models_status`.
     """
 
     url: str = ""
@@ -41,6 +45,28 @@ class Collector:
     spans: list[SeenSpan] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     raw: bytes = b""
+    models: list[dict[str, Any]] = field(default_factory=list)
+    models_status: int = 200
+
+    def logged(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What MLflow answers for LoggedModels (checked against 3.17)."""
+        inner = path.removeprefix(MODELS)
+        if (method, inner) == ("POST", "/search"):
+            (name,) = re.fullmatch(r"name = '([^']+)'", body["filter"]).groups()
+            assert body["order_by"] == [{"field_name": "creation_timestamp", "ascending": True}]
+            asked = (body["experiment_ids"], name)
+            found = [m for m in self.models if ([m["experiment_id"]], m["name"]) == asked]
+            return {"models": [{"info": m} for m in found]} if found else {}
+        if (method, inner) == ("POST", ""):
+            assert body.keys() == {"experiment_id", "name", "model_type", "tags", "params"}
+            assert not set(body["name"]) & set("/:.%\"'")
+            made = {**body, "model_id": f"m-{len(self.models)}", "status": "LOGGED_MODEL_PENDING"}
+            self.models.append(made)
+            return {"model": {"info": made}}
+        (model,) = [m for m in self.models if f"/{m['model_id']}" == inner]
+        assert (method, body["model_id"]) == ("PATCH", model["model_id"])
+        model["status"] = body["status"]
+        return {"model": {"info": model}}
 
     def span(self, name: str) -> SeenSpan:
         """The only span of that name."""
@@ -89,6 +115,9 @@ def collector(**options: Any) -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            if self.path.startswith(MODELS):
+                self.answer_models("POST", body)
+                return
             if seen.hang:
                 seen.hang.wait(30)
             seen.posted(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
@@ -97,6 +126,19 @@ def collector(**options: Any) -> Iterator[Collector]:
                 self.send_header("location", seen.location)
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def do_PATCH(self) -> None:
+            self.answer_models("PATCH", self.rfile.read(int(self.headers["content-length"])))
+
+        def answer_models(self, method: str, body: bytes) -> None:
+            answer: dict[str, Any] = {}
+            if seen.models_status == 200:
+                answer = seen.logged(method, self.path, json.loads(body))
+            told = json.dumps(answer).encode()
+            self.send_response(seen.models_status)
+            self.send_header("content-length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
 
         def do_GET(self) -> None:
             seen.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))

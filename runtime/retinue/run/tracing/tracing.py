@@ -20,8 +20,9 @@ from retinue.run.messages import Message
 from retinue.run.ports import Lookup
 from retinue.run.trace import Request
 from retinue.run.tracing.export import collector
-from retinue.run.tracing.mlflow import experiment
+from retinue.run.tracing.mlflow import Mlflow, experiment
 from retinue.run.tracing.spans import Recorder, RunSpans, who
+from retinue.run.tracing.versions import Versions
 
 log = logging.getLogger("retinue.tracing")
 
@@ -41,6 +42,8 @@ class Tracing:
     def __init__(self, agents: Iterable[Agent], lookup: Lookup) -> None:
         self._providers: list[TracerProvider] = []
         self._recorders: dict[Observability, Recorder] = {}
+        agents = tuple(agents)
+        self._versions = Versions(agents, lookup)
         for agent in agents:
             wanted = agent.observability
             if wanted and wanted not in self._recorders:
@@ -63,6 +66,7 @@ class Tracing:
         try:
             kind = SpanKind.SERVER if request else SpanKind.INTERNAL
             told = who(caller, request)
+            told |= self._versions.link(agent)
             parent = _parent(request)
             spans = RunSpans(recorder, agent, conversation, told, parent=parent, kind=kind)
             if request:
@@ -74,6 +78,7 @@ class Tracing:
 
     async def aclose(self) -> None:
         """Send what is left, for a few seconds at most."""
+        self._versions.close()
         loop = asyncio.get_running_loop()
         done = asyncio.Event()
 
@@ -96,8 +101,8 @@ def _provider(observability: Observability, lookup: Lookup) -> TracerProvider:
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     exporters = [collector(observability, lookup)]
     if observability.mlflow_experiment:
-        loop = asyncio.get_running_loop()
-        exporters.append(experiment(observability.mlflow_experiment, lookup, loop))
+        mlflow = Mlflow(lookup, asyncio.get_running_loop())
+        exporters.append(experiment(observability.mlflow_experiment, mlflow))
     for exporter in exporters:
         if exporter:
             provider.add_span_processor(BatchSpanProcessor(exporter))
