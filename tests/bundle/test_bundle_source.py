@@ -69,11 +69,33 @@ def test_the_runtime_is_in_it_whole_and_uncompiled():
 
 
 def test_nothing_in_it_names_this_machine_or_an_index(shipped):
-    places = [str(shipped.root), str(REPOSITORY), str(Path.home()), os.uname().nodename]
+    places = [str(shipped.root), str(REPOSITORY), str(Path.home()), sys.prefix, os.uname().nodename]
     for path in (shipped.root / "bundles").rglob("*"):
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             assert not [place for place in places if len(place) > 5 and place in text], path
+
+
+def test_no_secret_of_the_environment_is_in_it(tmp_path):
+    shutil.copytree(FLEET, tmp_path / "fleet")
+    project, secret = tmp_path / "fleet", "s3cr3t-0123456789abcdef"
+    names = ["OPENAI_BASE", "DATABRICKS_TOKEN", "OPENAI_API_KEY", "RETINUE_API_KEYS"]
+    names += ["RETINUE_SECRET_MODELS_OPENAI", "RETINUE_SECRET_MCP_CALC", "BUNDLE_VAR_endpoint"]
+    (project / ".env").write_text("".join(f"{name}={secret}\n" for name in names))
+    done = subprocess.run(
+        [sys.executable, "-m", "retinue", "bundle"],
+        cwd=project,
+        env={**os.environ, **dict.fromkeys(names, secret)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made = [path for path in (project / "bundles").rglob("*") if path.is_file()]
+    assert project / "bundles/outside/source/agents/outside.yaml" in made
+    assert not [path for path in made if secret.encode() in path.read_bytes()]
+    assert ".env" not in {path.name for path in made}
+    assert secret not in done.stdout + done.stderr
 
 
 def test_the_requirements_are_pinned_with_hashes_and_name_no_host(shipped):
@@ -146,7 +168,7 @@ def heard(lines) -> str:
     log = ""
     for line in lines:
         log += line
-        url = re.search(r" at (http\S+)", log)
+        url = re.search(r" at (http[^\s\"]+)", log)
         if url and "'bakehouse' is up" in log:
             return url[1]
     raise AssertionError(log)
@@ -177,11 +199,11 @@ def test_it_starts_from_an_empty_home_without_a_network_and_answers(shipped, tmp
         [sys.executable, *words, "--offline"],
         cwd=source,
         env=env,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            url = heard(process.stderr)
+            url = heard(process.stdout)
             body = {"messages": [{"role": "user", "content": QUESTION}]}
             answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
         finally:

@@ -253,6 +253,23 @@ async def test_every_line_that_it_writes_is_json_on_standard_output(project, tmp
     )
 
 
+async def test_it_is_reached_from_outside_its_machine_and_only_when_it_is_ready(
+    project, tmp_path, python
+):
+    async with deployed(project, "assistant", tmp_path, python) as (_made, app, _url):
+        # No address of loopback that is listened on by name: all are.
+        elsewhere = app.url.replace("127.0.0.1", "127.0.0.2")
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http, asyncio.timeout(60):
+            while True:
+                try:
+                    first = await http.get(f"{elsewhere}/health/ready")
+                    break
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.05)
+        # Whoever comes while it starts waits, and is answered when agents are.
+        assert (first.status_code, first.json()["status"]) == (200, "ready")
+
+
 async def test_strangers_are_kept_out_by_the_platform(project, tmp_path, python):
     async with deployed(project, "assistant", tmp_path, python) as (made, app, url):
         await app.ready()
