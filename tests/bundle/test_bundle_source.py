@@ -44,6 +44,7 @@ def test_only_the_files_that_the_agent_was_compiled_from_are_in_it():
     bundle = bundle_of(Project.at(REPOSITORY))
     assert own_files(bundle, "assistant") == {
         "agents/assistant.yaml",
+        "agent.json",
         "app.yaml",
         "requirements.txt",
     }

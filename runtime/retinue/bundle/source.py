@@ -9,6 +9,7 @@ import retinue
 from retinue.agent import Agent, Databricks, ToolServer
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.app_file import app_yaml
+from retinue.bundle.manifest import FILE, as_bytes, manifest
 from retinue.bundle.plan import AppPlan, BundleError
 from retinue.project import Project
 
@@ -26,13 +27,14 @@ def source_files(project: Project, bundled: BundledAgent, plan: AppPlan) -> Mapp
 
     They are the files that the agent was compiled from, the folders of its twins and of its own
     Genie spaces, which it can't be compiled without, this runtime, what the platform installs for
-    it, and an `app.yaml`.
+    it, an `app.yaml`, and what it is, in `agent.json`.
     Raises BundleError for a file that is too large or can't be read.
     """
     paths = sorted({path for agent in bundled.all for path in _paths(project, agent)})
     files = {path: _read(project.inside(path), path, plan.agent) for path in paths}
     made = {
         "app.yaml": app_yaml(plan).encode(),
+        FILE: as_bytes(manifest(bundled, plan)),
         "requirements.txt": _requirements(),
         **{f"retinue/{path}": data for path, data in _runtime().items()},
     }
