@@ -21,13 +21,13 @@ from retinue.cli.options import (
     UrlOption,
     VariableOption,
     checked,
-    choose_profile,
     compile_project,
     model_settings,
     named_values,
     open_project,
 )
 from retinue.errors import RetinueError, UsageError
+from retinue.project import Project
 from retinue.run.messages import Message
 
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ def command(
 
     With --url it is a deployed one, which is asked as you.
     """
-    local = (offline, model, temperature, max_tokens, project, variables, target, metadata)
+    local = (offline, model, temperature, max_tokens, variables, metadata)
     if url is not None:
         if any(one is not None and one is not False for one in local):
-            raise UsageError("--url goes with --profile and an agent's name alone")
-        _talk(url, agent, profile)
+            raise UsageError("--url goes with --profile, --target and an agent's name alone")
+        at = (open_project(ctx, project), target) if target else None
+        _talk(url, agent, profile, at)
         return
     if agent is None or profile:
         raise UsageError(
@@ -100,20 +101,22 @@ def command(
 command.__name__ = "chat"
 
 
-def _talk(url: str, agent: str | None, profile: str | None) -> None:
+def _talk(url: str, agent: str | None, profile: str | None, at: tuple[Project, str] | None) -> None:
     # Off the start-up path, as above.
     from retinue.cli import live  # noqa: PLC0415
     from retinue.cli.conversation import Transcript  # noqa: PLC0415
     from retinue.cli.deployed.find import find  # noqa: PLC0415
+    from retinue.cli.deployed.login import choose_login  # noqa: PLC0415
     from retinue.cli.deployed.talk import Talk  # noqa: PLC0415
+    from retinue.cli.deployed.target import read_target  # noqa: PLC0415
 
-    if profile:
-        choose_profile(profile)
+    target = read_target(at[0], {}, at[1]) if at else None
+    choose_login(target, profile)
     with suppress(ImportError):
         importlib.import_module("readline")
     live.stop_like_interrupted()
     with asyncio.Runner() as loop:
-        app = loop.run(find(None, url))
+        app = loop.run(find(None, url, target))
         talk = loop.run(Talk.open(app, agent))
         typer.echo(f"{talk.agent} at {app.url}. {HELP}", err=True)
         try:

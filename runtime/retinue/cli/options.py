@@ -53,6 +53,10 @@ VariableOption = Annotated[
 TargetOption = Annotated[
     str | None, typer.Option("--target", metavar="NAME", help="A target of databricks.yml.")
 ]
+DeployTargetOption = Annotated[
+    str | None,
+    typer.Option("-t", "--target", metavar="NAME", help="A target of databricks.yml."),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(

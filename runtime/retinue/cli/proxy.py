@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from retinue.cli.options import (
+    DeployTargetOption,
     ProfileOption,
     ProjectOption,
     UrlOption,
     VariableOption,
-    choose_profile,
     named_values,
     open_project,
 )
@@ -23,10 +23,7 @@ def command(
     agent: Annotated[
         str | None, typer.Argument(metavar="AGENT", help="The agent; its app has the name.")
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option("-t", "--target", metavar="NAME", help="A target of databricks.yml."),
-    ] = None,
+    target: DeployTargetOption = None,
     url: UrlOption = None,
     profile: ProfileOption = None,
     port: Annotated[
@@ -42,15 +39,17 @@ def command(
     if (agent is None) == (url is None):
         raise UsageError("name the agent and its --target, or the app's --url")
     # Off the start-up path: these bring in the server and the runtime.
-    from retinue.cli.deployed.find import app_of_agent, find  # noqa: PLC0415
+    from retinue.cli.deployed.find import find  # noqa: PLC0415
+    from retinue.cli.deployed.login import choose_login  # noqa: PLC0415
+    from retinue.cli.deployed.target import read_target  # noqa: PLC0415
 
-    name = None
-    if agent is not None:
-        opened = open_project(ctx, project)
-        name = app_of_agent(opened, agent, named_values(variables), target)
-    if profile:
-        choose_profile(profile)
-    app = asyncio.run(find(name, url))
+    there = name = None
+    if agent is not None or target is not None:
+        there = read_target(open_project(ctx, project), named_values(variables), target)
+    if there and agent is not None:
+        name = there.app_name(agent)
+    choose_login(there, profile)
+    app = asyncio.run(find(name, url, there))
 
     from retinue.cli.deployed.forward import forwarder  # noqa: PLC0415
     from retinue.serve.server import listen, serve  # noqa: PLC0415
