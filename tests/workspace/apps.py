@@ -50,7 +50,9 @@ class Apps:
         on("GET", f"{api}/[^/]+", self._get)
         on("DELETE", f"{api}/[^/]+", self._delete)
         on("POST", f"{api}/[^/]+/(?:start|stop)", self._switch)
+        on("POST", f"{api}/[^/]+/update", self._update)
         on("POST", f"{api}/[^/]+/deployments", self._deploy)
+        on("GET", f"{api}/[^/]+/deployments", self._deployments)
         on("GET", f"{api}/[^/]+/deployments/[^/]+", self._deployment)
         on("*", r"/api/2\.0/permissions/apps/[^/]+", self._permissions)
 
@@ -62,7 +64,10 @@ class Apps:
         name = request.path.split("/")[part]
         if name not in self.apps:
             raise RefusedError(404, "RESOURCE_DOES_NOT_EXIST", f"there is no app '{name}'")
-        return {**self.apps[name], "url": self.addresses.get(name, self.apps[name]["url"])}
+        made = self.deployments[name]
+        active = {"active_deployment": _shown(made[-1])} if made else {}
+        url = self.addresses.get(name, self.apps[name]["url"])
+        return {**self.apps[name], **active, "url": url}
 
     async def _list(self, request: web.Request, _caller: Caller) -> web.Response:
         # Pages are small, so that whoever reads them has to turn them.
@@ -75,7 +80,7 @@ class Apps:
         more = {"next_page_token": str(start + 2)} if start + 2 < len(names) else {}
         return web.json_response({"apps": page, **more})
 
-    async def _create(self, request: web.Request, _caller: Caller) -> web.Response:
+    async def _create(self, request: web.Request, caller: Caller) -> web.Response:
         body = await fields(request, {"name": str}, **SCALARS)
         name = body["name"]
         if not NAME.fullmatch(name):
@@ -86,12 +91,14 @@ class Apps:
         stopped = request.query.get("no_compute") == "true"
         self.apps[name] = {
             **body,
+            "creator": caller.name,
             "url": f"https://{name}-1.aws.databricksapps.com",
             "service_principal_client_id": f"sp-of-{name}",
             "compute_status": {"state": "STOPPED" if stopped else "ACTIVE"},
             "app_status": {"state": "UNAVAILABLE"},
         }
         self.deployments[name] = []
+        self.grants[name] = [_owner(caller.name)]
         return web.json_response(self.apps[name])
 
     async def _get(self, request: web.Request, _caller: Caller) -> web.Response:
@@ -105,7 +112,17 @@ class Apps:
         app["compute_status"] = {"state": "ACTIVE" if request.path.endswith("start") else "STOPPED"}
         return web.json_response(app)
 
-    async def _deploy(self, request: web.Request, _caller: Caller) -> web.Response:
+    async def _update(self, request: web.Request, _caller: Caller) -> web.Response:
+        app = self.apps[self._found(request)["name"]]
+        body = await fields(request, {"app": dict, "update_mask": str})
+        given = {key: body["app"].get(key) for key in body["update_mask"].split(",")}
+        if unknown := given.keys() - SCALARS.keys():
+            raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"can't update {sorted(unknown)}")
+        _check_resources(given.get("resources") or [])
+        app |= given
+        return web.json_response({"status": {"state": "SUCCEEDED"}})
+
+    async def _deploy(self, request: web.Request, caller: Caller) -> web.Response:
         app = self.apps[self._found(request)["name"]]
         body = await fields(
             request, {"source_code_path": str, "mode": str}, command=list, env_vars=list
@@ -120,17 +137,35 @@ class Apps:
                 raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"a variable has {[*variable]}")
             if variable.get("value_from", next(iter(known), None)) not in {*known, None}:
                 raise RefusedError(400, "INVALID_PARAMETER_VALUE", "value_from names no resource")
-        made = {**body, "deployment_id": str(len(self.deployments[app["name"]]) + 1)}
+        number = str(len(self.deployments[app["name"]]) + 1)
+        # The platform keeps a copy, which outlives what is uploaded later.
+        copy = f"/Workspace/Users/{app['service_principal_client_id']}/src/{number}"
+        self._files.copy(body["source_code_path"], copy)
+        made = {
+            **body,
+            "deployment_id": number,
+            "create_time": f"2026-11-0{number}T10:00:00Z",
+            "creator": caller.name,
+            "deployment_artifacts": {"source_code_path": copy},
+        }
         self.deployments[app["name"]].append(made)
         app["app_status"] = {"state": "RUNNING"}
         return web.json_response({**_shown(made), "status": {"state": "IN_PROGRESS"}})
+
+    async def _deployments(self, request: web.Request, _caller: Caller) -> web.Response:
+        # The latest first, and few to a page.
+        made = self.deployments[self._found(request)["name"]][::-1]
+        start = int(request.query.get("page_token", "0"))
+        page = [_shown(one) for one in made[start : start + 2]]
+        more = {"next_page_token": str(start + 2)} if start + 2 < len(made) else {}
+        return web.json_response({"app_deployments": page, **more})
 
     async def _deployment(self, request: web.Request, _caller: Caller) -> web.Response:
         await asyncio.sleep(0)
         name, number = self._found(request)["name"], request.path.rpartition("/")[2]
         for made in self.deployments[name]:
             if made["deployment_id"] == number:
-                return web.json_response({**_shown(made), "status": {"state": "SUCCEEDED"}})
+                return web.json_response(_shown(made))
         raise RefusedError(404, "RESOURCE_DOES_NOT_EXIST", "no such deployment")
 
     async def _permissions(self, request: web.Request, _caller: Caller) -> web.Response:
@@ -139,16 +174,29 @@ class Apps:
             given = (await fields(request, {"access_control_list": list}))["access_control_list"]
             if wrong := [g for g in given if g.get("permission_level") not in LEVELS]:
                 raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"no such level: {wrong}")
-            before = self.grants.get(name, []) if request.method == "PATCH" else []
+            owner = _owner(self.apps[name]["creator"])
+            before = self.grants[name] if request.method == "PATCH" else [owner]
             self.grants[name] = [*before, *given]
-        listed = self.grants.get(name, [])
+        listed = [_listed(grant) for grant in self.grants[name]]
         return web.json_response({"object_type": "apps", "access_control_list": listed})
+
+
+def _owner(name: str) -> dict[str, str]:
+    """Who makes an app may manage it, whatever else is granted."""
+    return {"user_name": name, "permission_level": "CAN_MANAGE"}
+
+
+def _listed(grant: dict[str, str]) -> dict[str, Any]:
+    who = {key: value for key, value in grant.items() if key != "permission_level"}
+    level = {"permission_level": grant["permission_level"], "inherited": False}
+    return {**who, "all_permissions": [level]}
 
 
 def _shown(deployment: dict[str, Any]) -> dict[str, Any]:
     """Values of variables are masked in answers."""
-    masked = [{**v, **({"value": "***"} if "value" in v else {})} for v in deployment["env_vars"]]
-    return {**deployment, "env_vars": masked}
+    env = deployment.get("env_vars", ())
+    masked = [{**v, **({"value": "***"} if "value" in v else {})} for v in env]
+    return {**deployment, "env_vars": masked, "status": {"state": "SUCCEEDED"}}
 
 
 def _check_resources(resources: list[dict[str, Any]]) -> None:

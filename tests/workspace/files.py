@@ -32,6 +32,12 @@ class Files:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
 
+    def copy(self, folder: str, to: str) -> None:
+        """The files of a folder, once more below another."""
+        below = [path for path in self.files if path.startswith(f"{folder}/")]
+        self.files |= {f"{to}{path.removeprefix(folder)}": self.files[path] for path in below}
+        self.folders |= {to, *(str(PurePosixPath(to).parents[n]) for n in range(2))}
+
     async def _status(self, request: web.Request, _caller: Caller) -> web.Response:
         return web.json_response(self._object(request.query["path"]))
 

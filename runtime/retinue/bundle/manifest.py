@@ -24,6 +24,7 @@ Tree = Mapping[str, JsonValue]
 
 # What follows from files and has no meaning of its own, and what the app's plan says.
 _LEFT_OUT = frozenset({"app", "digest", "name", "skills", "sources", "unsupported"})
+_NO_PART = frozenset({"literal", "origin"})
 
 
 def manifest(bundled: BundledAgent, plan: AppPlan) -> dict[str, JsonValue]:
@@ -100,7 +101,7 @@ def _plain(value: Any, written: Written) -> JsonValue:
     if isinstance(value, Path | Twin):  # on this machine, or for it alone
         return None
     if is_dataclass(value):
-        return _object(value, written, frozenset())
+        return _object(value, written, _NO_PART)
     if isinstance(value, Mapping):
         return {str(key): _plain(item, written) for key, item in value.items()}
     if isinstance(value, Sequence):

@@ -34,13 +34,14 @@ def source_files(project: Project, bundled: BundledAgent, plan: AppPlan) -> Mapp
     files = {path: _read(project.inside(path), path, plan.agent) for path in paths}
     made = {
         "app.yaml": app_yaml(plan).encode(),
-        FILE: as_bytes(manifest(bundled, plan)),
         "requirements.txt": _requirements(),
         **{f"retinue/{path}": data for path, data in _runtime().items()},
     }
-    if clashing := sorted(files.keys() & made.keys()):
+    if clashing := sorted(files.keys() & {*made, FILE}):
         raise BundleError([f"{plan.agent}: the app has a {clashing[0]} of its own: rename yours"])
     every = {**files, **made}
+    # The whole of the others shows a change that is none of the agent, such as the runtime's.
+    every[FILE] = as_bytes({**manifest(bundled, plan), "files": digest(every)})
     if len(every) > MAX_FILES:
         raise BundleError([f"{plan.agent}: {len(every):,} files; at most {MAX_FILES:,} can be"])
     return dict(sorted(every.items()))

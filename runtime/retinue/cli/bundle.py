@@ -1,5 +1,7 @@
 """`retinue bundle`: agents → `bundles/`, which `databricks bundle deploy` takes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -33,12 +35,8 @@ def command(
     what changed is written. Files of agents that are gone are removed.
     """
     opened = open_project(ctx, project)
-    try:
+    with refused():
         bundle = bundle_of(opened, agents)
-    except BundleError as error:
-        for problem in error.problems:
-            typer.echo(f"error: {printable(problem)}", err=True)
-        raise typer.Exit(_INVALID) from None
     if not quiet:
         tell(bundle.diagnostics)
     changes = stale(opened, bundle) if check else write(opened, bundle)
@@ -58,6 +56,17 @@ def command(
 command.__name__ = "bundle"
 
 _MOST_SHOWN = 20
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Tell why agents can't be deployed, each reason in its own line, and exit."""
+    try:
+        yield
+    except BundleError as error:
+        for problem in error.problems:
+            typer.echo(f"error: {printable(problem)}", err=True)
+        raise typer.Exit(_INVALID) from None
 
 
 def _say(changes: Changes, written: str, removed: str, *, err: bool = False) -> None:

@@ -36,7 +36,7 @@ async def app_named(workspace: Workspace, name: str) -> DeployedApp:
             f"there is no app '{printable(name)}' in {workspace.url}: deploy it with `databricks "
             "bundle deploy`, or name another --target or --profile"
         )
-    _refuse(answer, workspace)
+    refuse(answer, workspace)
     return _checked(name, answer.body.get("url"))
 
 
@@ -50,7 +50,7 @@ async def app_at(workspace: Workspace, url: str) -> DeployedApp:
     async with WorkspaceApi(workspace) as api:
         for _ in range(_MOST_PAGES):
             answer = await api.get(path)
-            _refuse(answer, workspace)
+            refuse(answer, workspace)
             listed = answer.body.get("apps")
             for app in listed if isinstance(listed, list) else ():
                 if wanted is not None and _origin(str(app.get("url"))) == wanted:
@@ -65,7 +65,8 @@ async def app_at(workspace: Workspace, url: str) -> DeployedApp:
     )
 
 
-def _refuse(answer: Answer, workspace: Workspace) -> None:
+def refuse(answer: Answer, workspace: Workspace) -> None:
+    """Raise DeployedError for any answer but a success."""
     if answer.status == 200:
         return
     if answer.status in (401, 403):

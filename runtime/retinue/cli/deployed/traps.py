@@ -1,0 +1,75 @@
+"""An app that is to be deployed, and what is there → what would go wrong, and what prevents it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from retinue.bundle.derive import EXPERIMENT
+from retinue.cli.deployed.state import Deployed
+from retinue.cli.deployed.target import Target
+from retinue.diagnostics import printable
+
+Tree = Mapping[str, Any]
+
+
+def traps(
+    agent: str,
+    app: Tree,
+    target: Target,
+    deployed: Deployed | None,
+    bundled: frozenset[str] | None,
+    root: str | None,
+) -> Iterator[str]:
+    """Sentences. `app` is the declared one; `bundled` are the agents that the bundle at `root`
+    has deployed, None where that isn't known.
+    """
+    if deployed is not None:
+        yield from _not_bound(agent, target, deployed, bundled, root)
+        yield from _unready(deployed)
+    yield from _wiped(agent, app, target)
+
+
+def _not_bound(
+    agent: str,
+    target: Target,
+    deployed: Deployed,
+    bundled: frozenset[str] | None,
+    root: str | None,
+) -> Iterator[str]:
+    """An app that another bundle, or nobody's, made: a deployment fails on its name."""
+    name = printable(str(deployed.app.get("name")))
+    known = bundled is not None and agent in bundled
+    elsewhere = bool(root and deployed.source and not deployed.source.startswith(f"{root}/"))
+    if known or (bundled is None and not elsewhere):
+        return
+    runs = f", and runs {printable(deployed.source or '')}" if elsewhere else ""
+    bind = f"databricks bundle deployment bind {agent} {name} -t {target.name}"
+    yield (
+        f"the app {name} exists already and isn't of this bundle at {printable(root or '')}{runs}: "
+        f"deploy as who made it, take another app_suffix, or take it over with `{bind}`"
+    )
+
+
+def _unready(deployed: Deployed) -> Iterator[str]:
+    status = deployed.app.get("compute_status")
+    state = status.get("state") if isinstance(status, dict) else None
+    if state == "DELETING":
+        yield "an app of that name is being deleted, which takes up to 20 minutes: deploy after it"
+    elif state == "STOPPED":
+        yield "the app is stopped: a deployment starts it"
+
+
+def _wiped(agent: str, app: Tree, target: Target) -> Iterator[str]:
+    """A resource of the bundle that sets its permissions anew takes away what the app was given."""
+    text = str(app.get("resources"))
+    owned = {(kind, key): content for kind, key, content in target.resources()}
+    owned.setdefault(("experiments", EXPERIMENT), {})
+    principal = f"${{resources.apps.{agent}.service_principal_client_id}}"
+    for (kind, key), content in owned.items():
+        given = [*(content.get("permissions") or ()), *target.permissions()]
+        if f"${{resources.{kind}.{key}." not in text or not given or principal in str(given):
+            continue
+        yield (
+            f"the bundle's {kind}.{key} has permissions that leave this app out: the second "
+            "deployment would take its grant away. Give them one more: {service_principal_name: "
+            f'"{principal}", level: …}}'
+        )
