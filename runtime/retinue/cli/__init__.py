@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from retinue import __version__
-from retinue.cli import ask, bundle, chat, models, plan, proxy, schema, serve, show, validate
+from retinue.cli import (
+    ask,
+    bundle,
+    chat,
+    deploy,
+    models,
+    plan,
+    proxy,
+    schema,
+    serve,
+    show,
+    validate,
+)
 from retinue.cli.findings import tell
 from retinue.cli.options import ProjectOption, choose_project
 from retinue.diagnostics import CompileError, printable
@@ -46,7 +58,7 @@ def _root(
     choose_project(ctx, project)
 
 
-for verb in (validate, show, ask, chat, serve, bundle, plan, proxy, schema):
+for verb in (validate, show, ask, chat, serve, bundle, plan, deploy, proxy, schema):
     app.command()(verb.command)
 app.add_typer(models.app, name="models")
 

@@ -1,6 +1,8 @@
 """An app's name or address → where it is, as its workspace says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from retinue.diagnostics import printable
@@ -13,7 +15,14 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class DeployedError(RetinueError):
-    """The app can't be found, or doesn't answer as one; the message says what to do."""
+    """The app can't be found, or doesn't answer as one; the message says what to do.
+
+    `passing` is true where asking again later may help.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,12 @@ async def app_named(workspace: Workspace, name: str) -> DeployedApp:
             "bundle deploy`, or name another --target or --profile"
         )
     refuse(answer, workspace)
-    return _checked(name, answer.body.get("url"))
+    return app_of(name, answer.body)
+
+
+def app_of(name: str, told: Mapping[str, Any]) -> DeployedApp:
+    """The app that the workspace told of. Raises DeployedError where it has no address yet."""
+    return _checked(name, told.get("url"))
 
 
 async def app_at(workspace: Workspace, url: str) -> DeployedApp:

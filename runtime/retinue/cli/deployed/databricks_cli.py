@@ -52,6 +52,9 @@ class DatabricksCli:
         process = await asyncio.create_subprocess_exec(
             self.path, *words, cwd=folder, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            # Ctrl-C comes to this process alone, which passes it on once: a second one would cut
+            # the CLI off with its lock held.
+            start_new_session=True,
         )  # fmt: skip
         try:
             said = await _passed_on(process)
@@ -100,7 +103,8 @@ async def _passed_on(process: asyncio.subprocess.Process) -> str:
     last = bytearray()
     out = process.stdout
     while out is not None and (piece := await out.read(8192)):
-        os.write(sys.stderr.fileno(), piece)
+        sys.stderr.buffer.write(piece)
+        sys.stderr.buffer.flush()
         last += piece
         del last[:-_LAST_BYTES]
     return last.decode(errors="replace")

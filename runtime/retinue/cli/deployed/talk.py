@@ -40,7 +40,7 @@ class Talk:
 
         Raises DeployedError where another than the app answers, UsageError for a wrong name.
         """
-        names = await _agents(app)
+        names = await served(app)
         if agent is not None and agent not in names:
             raise UsageError(f"the app '{app.name}' doesn't serve '{agent}': {', '.join(names)}")
         return cls(app, agent or names[0])
@@ -66,7 +66,8 @@ class Talk:
         await self._model.aclose()
 
 
-async def _agents(app: DeployedApp) -> tuple[str, ...]:
+async def served(app: DeployedApp) -> tuple[str, ...]:
+    """The agents that an app serves. Raises DeployedError where another than the app answers."""
     signed = await (await Workspace.find(environment())).headers()
     try:
         async with (
@@ -81,5 +82,6 @@ async def _agents(app: DeployedApp) -> tuple[str, ...]:
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
         problem, names = unreachable(app.name), ()
     if problem or not names:
-        raise DeployedError((problem or unreachable(app.name)).message)
+        why = problem or unreachable(app.name)
+        raise DeployedError(why.message, passing=why.status >= 500)
     return names

@@ -1,0 +1,44 @@
+"""A deployed app → whether it runs, and answers for its agent to whoever asks here."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from retinue.cli.deployed.app import DeployedApp, DeployedError, app_of
+from retinue.cli.deployed.state import Deployed
+from retinue.cli.deployed.talk import served
+from retinue.diagnostics import printable
+
+_PAUSE = 3.0
+
+
+def runs(app: Mapping[str, Any]) -> bool:
+    """Whether the platform says that the app has its machine, and code on it."""
+    compute, code = (app.get(key) for key in ("compute_status", "app_status"))
+    states = {one.get("state") for one in (compute, code) if isinstance(one, dict)}
+    return bool(app.get("active_deployment")) and states <= {"ACTIVE", "RUNNING"}
+
+
+async def ready(name: str, deployed: Deployed | None, agent: str, patience: float) -> DeployedApp:
+    """Ask the app whom it serves until it answers, for at most `patience` seconds. No model is
+    asked.
+
+    Raises DeployedError where it doesn't answer in time, serves another agent, or lets nobody in.
+    """
+    if deployed is None:
+        raise DeployedError(f"there is no app '{printable(name)}' in the workspace")
+    app = app_of(name, deployed.app)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + patience
+    while True:
+        try:
+            names = await served(app)
+            break
+        except DeployedError as error:
+            if not error.passing or loop.time() >= end:
+                raise
+        await asyncio.sleep(_PAUSE)
+    if agent not in names:
+        shown = ", ".join(map(printable, names))
+        raise DeployedError(f"the app '{printable(name)}' serves {shown}, and not '{agent}'")
+    return app
