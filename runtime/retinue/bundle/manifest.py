@@ -24,6 +24,7 @@ Tree = Mapping[str, JsonValue]
 
 # What follows from files and has no meaning of its own, and what the app's plan says.
 _LEFT_OUT = frozenset({"app", "digest", "name", "skills", "sources", "unsupported"})
+_PARTS = ("instructions", "mcp_servers", "skills", "sub_agents")
 _NO_PART = frozenset({"literal", "origin"})
 
 
@@ -51,6 +52,19 @@ def manifest(bundled: BundledAgent, plan: AppPlan) -> dict[str, JsonValue]:
         "command": list(plan.command),
         "env": env,
     }
+
+
+def in_parts(tree: Tree) -> dict[str, JsonValue]:
+    """The same with an empty part where an agent has none, so that of a part that is new or gone
+    each thing in it is told by itself.
+    """
+    agents = tree.get("agents")
+    padded: dict[str, JsonValue] = {
+        name: {**{part: {} for part in _PARTS}, **agent}
+        for name, agent in (agents.items() if isinstance(agents, dict) else ())
+        if isinstance(agent, dict)
+    }
+    return {**tree, "agents": padded}
 
 
 def as_bytes(tree: Tree) -> bytes:

@@ -16,6 +16,7 @@ from retinue.cli import (
     models,
     plan,
     proxy,
+    rollback,
     schema,
     serve,
     show,
@@ -58,7 +59,7 @@ def _root(
     choose_project(ctx, project)
 
 
-for verb in (validate, show, ask, chat, serve, bundle, plan, deploy, proxy, schema):
+for verb in (validate, show, ask, chat, serve, bundle, plan, deploy, rollback, proxy, schema):
     app.command()(verb.command)
 app.add_typer(models.app, name="models")
 

@@ -9,7 +9,7 @@ from typing import Literal
 from retinue.bundle import AppPlan, Bundle
 from retinue.bundle.bundles import FOLDER
 from retinue.bundle.changes import Change, changes
-from retinue.bundle.manifest import FILE
+from retinue.bundle.manifest import FILE, in_parts
 from retinue.bundle.plan import MAX_RESOURCES
 from retinue.cli.deployed.grants import notes, statements
 from retinue.cli.deployed.state import Deployed, State
@@ -23,7 +23,6 @@ Status = Literal["new", "changed", "unchanged", "removed"]
 # Nothing of a new app is worth a line that follows from another one.
 _OF_COURSE = frozenset({"agent", "command", "env", "files", "runtime", "version"})
 
-_IN_PARTS = ("instructions", "mcp_servers", "skills", "sub_agents")
 _NOTHING: tuple[JsonValue, ...] = (None, "", [], {})
 
 
@@ -100,7 +99,7 @@ async def _planned(bundle: Bundle, plan: AppPlan, target: Target, site: _Site) -
     deployed = await site.state.app(name) if site.state else None
     form = wanted(app)
     before = _before(plan.agent, form, deployed, site.user)
-    differing = _told(changes(before, {**manifest, "app": form}), new=deployed is None)
+    differing = _told(changes(before, {**in_parts(manifest), "app": form}), new=deployed is None)
     principal = deployed.principal if deployed else None
     warnings = [*traps(plan.agent, app, target, deployed, site.bundled, site.root)]
     if deployed is not None and deployed.manifest is None:
@@ -125,12 +124,10 @@ _UNREAD = (
 
 
 def _before(agent: str, form: Form, deployed: Deployed | None, user: str) -> dict[str, JsonValue]:
-    """What is there. Of a new agent its parts are told one by one."""
-    parts: dict[str, JsonValue] = {key: {} for key in _IN_PARTS}
-    before: dict[str, JsonValue] = {"agents": {agent: parts}, "env": {}}
-    if deployed is None:
-        return {**before, "app": {"resources": {}, "grants": {}}}
-    return {**before, **(deployed.manifest or {}), "app": there(deployed, form, user)}
+    """What is there; nothing of an app that is new."""
+    known = (deployed and deployed.manifest) or {"agents": {agent: {}}}
+    app = there(deployed, form, user) if deployed else {"resources": {}, "grants": {}}
+    return {"env": {}, **in_parts(known), "app": app}
 
 
 def _told(found: Sequence[Change], *, new: bool) -> tuple[Change, ...]:

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from retinue.bundle.changes import Change
+from retinue.bundle.changes import Change, changes
+from retinue.bundle.manifest import in_parts
 from retinue.bundle.plan import MAX_RESOURCES
 from retinue.cli.deployed.planned import Planned, PlannedApp, Status
 from retinue.diagnostics import printable
@@ -69,6 +70,15 @@ def as_json(plan: Planned) -> str:
         "warnings": [*plan.warnings],
     }
     return json.dumps(whole, indent=2)
+
+
+def differences(
+    before: Mapping[str, JsonValue], after: Mapping[str, JsonValue], agent: str
+) -> Iterator[str]:
+    """Lines as in `as_text`, of what two deployments of an agent were."""
+    for change in changes(in_parts(before), in_parts(after)):
+        if change.path != ("files",):  # it follows from the rest
+            yield from _lines(change, agent)
 
 
 def _app(app: PlannedApp) -> dict[str, Any]:
