@@ -1,5 +1,7 @@
 """The platform's proxy before an app: the login, the headers that say who calls, streaming."""
 
+import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +25,8 @@ class Ingress:
     def __init__(self, workspace: Workspace, apps: Apps, name: str, target: str) -> None:
         self.url = ""
         self.page = False
+        self.logs: list[object] = []
+        self.watching: set[web.WebSocketResponse] = set()
         self.tokens: list[str] = []
         self._workspace, self._apps, self._name, self._target = workspace, apps, name, target
 
@@ -35,6 +39,8 @@ class Ingress:
             raise web.HTTPFound(f"{self._workspace.url}/login.html?next={request.path}")
         if not self._apps.may_use(self._name, caller):
             return web.json_response({"message": "no permission"}, status=403)
+        if request.path == "/logz/stream":
+            return await self._logz(request)
         headers = {name: request.headers[name] for name in PASSED if name in request.headers}
         headers |= {
             "X-Forwarded-User": caller.id,
@@ -60,6 +66,20 @@ class Ingress:
                     return answer
             except ClientError:
                 return web.Response(status=502, text="<html>Bad gateway</html>")
+
+    async def _logz(self, request: web.Request) -> web.StreamResponse:
+        """What was logged, from the beginning for each connection, and what comes."""
+        viewer = web.WebSocketResponse()
+        await viewer.prepare(request)
+        await viewer.receive_str()
+        self.watching.add(viewer)
+        sent = 0
+        while not viewer.closed:
+            for entry in self.logs[sent:]:
+                await viewer.send_str(entry if isinstance(entry, str) else json.dumps(entry))
+                sent += 1
+            await asyncio.sleep(0.01)
+        return viewer
 
 
 @asynccontextmanager

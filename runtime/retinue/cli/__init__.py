@@ -13,6 +13,7 @@ from retinue.cli import (
     bundle,
     chat,
     deploy,
+    logs,
     models,
     plan,
     proxy,
@@ -59,7 +60,7 @@ def _root(
     choose_project(ctx, project)
 
 
-for verb in (validate, show, ask, chat, serve, bundle, plan, deploy, rollback, proxy, schema):
+for verb in (validate, show, ask, chat, serve, bundle, plan, deploy, rollback, logs, proxy, schema):
     app.command()(verb.command)
 app.add_typer(models.app, name="models")
 

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from retinue.cli.deployed.app import DeployedApp, DeployedError, app_of
-from retinue.cli.deployed.state import Deployed
+from retinue.cli.deployed.state import Deployed, State
 from retinue.cli.deployed.talk import served
 from retinue.diagnostics import printable
+from retinue.run.workspace import Workspace
+from retinue.run.workspace_api import WorkspaceApi
 
 _PAUSE = 3.0
+_STOPPED = ("STOPPED", "STOPPING", "DELETING", "ERROR")
 
 
 def runs(app: Mapping[str, Any]) -> bool:
@@ -17,6 +20,19 @@ def runs(app: Mapping[str, Any]) -> bool:
     compute, code = (app.get(key) for key in ("compute_status", "app_status"))
     states = {one.get("state") for one in (compute, code) if isinstance(one, dict)}
     return bool(app.get("active_deployment")) and states <= {"ACTIVE", "RUNNING"}
+
+
+async def refuse_stopped(workspace: Workspace, name: str) -> None:
+    """Raise DeployedError for an app that has no machine, so that nothing of it can be reached."""
+    async with WorkspaceApi(workspace) as api:
+        deployed = await State(workspace, api).app(name)
+    compute = deployed.app.get("compute_status") if deployed else None
+    state = compute.get("state") if isinstance(compute, dict) else None
+    if deployed is None or state in _STOPPED:
+        said = str(state).lower() if deployed else "gone"
+        raise DeployedError(
+            f"the app '{printable(name)}' is {said}, and so is its log: `retinue deploy` starts it"
+        )
 
 
 async def ready(name: str, deployed: Deployed | None, agent: str, patience: float) -> DeployedApp:
