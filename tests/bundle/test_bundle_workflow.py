@@ -19,9 +19,10 @@ def test_it_holds_no_secret_and_writes_nothing_to_the_repository():
 def test_a_pull_request_plans_and_only_main_deploys():
     assert "head.repo.full_name == github.repository" in JOBS["plan"]["if"]
     assert "github.event_name == 'push'" in JOBS["deploy"]["if"]
-    said = str(JOBS["plan"])
-    assert "bundle plan" in said
-    assert "bundle deploy" not in said
+    assert "retinue plan -t prod" in str(JOBS["plan"])
+    commands = [step["run"] for step in JOBS["plan"]["steps"] if "run" in step]
+    assert not [command for command in commands if "deploy" in command]
+    assert 'retinue deploy -t "$TARGET"' in str(JOBS["deploy"])
     assert JOBS["deploy"]["concurrency"]["cancel-in-progress"] is False
 
 
