@@ -75,7 +75,7 @@ class Stdio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
-    """An MCP server at a URL (streamable HTTP)."""
+    """An MCP server at a URL: streamable HTTP, or the older HTTP with SSE."""
 
     url: Text
     headers: tuple[tuple[str, Text], ...] = ()

@@ -15,8 +15,10 @@ def free_port() -> int:
         return port
 
 
-async def launch(port: int) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(sys.executable, str(MODERN), str(port))
+async def launch(port: int, transport: str = "streamable-http") -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(MODERN), str(port), transport
+    )
     for _ in range(400):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -47,12 +47,17 @@ async def failure(connection: Connection, name: str = "good", **arguments: Any) 
 # A real server -------------------------------------------------------------------------------
 
 
-async def test_a_real_server_through_its_life() -> None:
+TRANSPORTS = {"streamable-http": "mcp", "sse": "sse"}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_real_server_through_its_life(transport: str) -> None:
     """Calls, twenty at once, cancellation, death, return; one test, as starting costs a second."""
     port = free_port()
-    process = await launch(port)
+    process = await launch(port, transport)
+    url = f"http://127.0.0.1:{port}/{TRANSPORTS[transport]}"
     try:
-        async with opened(at(f"http://127.0.0.1:{port}/mcp")) as connection:
+        async with opened(at(url)) as connection:
             assert (connection.state, connection.problem) == ("up", None)
             assert (await connection.call("add", {"a": 1, "b": 2})).text == "3"
             began = time.monotonic()
@@ -74,10 +79,10 @@ async def test_a_real_server_through_its_life() -> None:
             assert "connection broke" in await slow
             await process.wait()
             problem = await failure(connection, "add", a=1, b=1)
-            assert f"can't connect to http://127.0.0.1:{port}/mcp" in problem
+            assert f"can't connect to {url}" in problem
             assert connection.state == "down"
             assert "add" in [tool.name for tool in connection.tools]
-            process = await launch(port)
+            process = await launch(port, transport)
             assert (await connection.call("add", {"a": 1, "b": 1})).text == "2"
             assert connection.state == "up"
     finally:

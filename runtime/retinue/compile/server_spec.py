@@ -148,7 +148,7 @@ class ServerSpec(Spec):
     )
     url: Reference | None = Field(
         default=None,
-        description="The server's URL (streamable HTTP).",
+        description="The server's URL: streamable HTTP, or the older HTTP with SSE.",
         examples=["https://mcp.example.com/mcp"],
     )
     command: NonEmpty | None = Field(

@@ -1,4 +1,4 @@
-"""A well-behaved server over stdio, or over HTTP with a port as its argument."""
+"""A well-behaved server over stdio, or over HTTP with a port and a transport as its arguments."""
 
 import asyncio
 import os
@@ -76,6 +76,6 @@ def environment() -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+        server.run(sys.argv[2], host="127.0.0.1", port=int(sys.argv[1]))
     else:
         server.run("stdio")

@@ -19,7 +19,7 @@ from mcp.types import (
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from retinue import __version__
-from retinue.agent import Stdio, ToolServer
+from retinue.agent import Http, Stdio, ToolServer
 from retinue.errors import RetinueError, ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp.faults import LinkError, clip
@@ -29,6 +29,7 @@ from retinue.run.mcp.link import Exchange, Link, exchange
 from retinue.run.mcp.listing import Tolerant, list_tools, selected
 from retinue.run.mcp.results import tool_result
 from retinue.run.mcp.secrets import Secrets
+from retinue.run.mcp.sse import SseLink
 from retinue.run.mcp.stdio import StdioLink
 from retinue.run.ports import Lookup, Tool
 from retinue.values import JsonValue
@@ -41,6 +42,10 @@ _RELIST_PAUSE = 2.0
 
 # A workspace answers 404 for what an identity may not see.
 _REFUSALS = (401, 403, 404)
+
+# What a server of the oldest protocol answers a POST with, as its stream is opened by GET. Source:
+# https://modelcontextprotocol.io/specification/2025-06-18/basic/transports#backwards-compatibility
+_OLDEST = (400, 404, 405)
 
 # What a server of the other era may answer `initialize` with.
 _ERA_REFUSED = (INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION)
@@ -106,16 +111,19 @@ class Session:
         exchange.set(self._connecting)
         try:
             for mode, last in _modes(self._server, self.era):
-                link = self._link()
+                link = self._link(mode)
                 try:
                     await self._hold(link, mode)
                 except Exception as error:  # noqa: BLE001 - it becomes `problem`
                     # mcp's exception groups may hold anything.
-                    self.problem = self._why(error, link)
-                    self.refused = self._is_refusal(error)
+                    if not isinstance(link, SseLink) or link.opened or self.problem is None:
+                        self.problem = self._why(error, link)
+                        self.refused = self._is_refusal(error)
                     log.debug("session with '%s' ended: %s", self._server.name, self.problem)
-                    if last or self._spoken or _spoken(error) or link.fault() is not None:
+                    if last or not self._is_era(error, link):
                         return
+                    self._connecting = self._exchange()
+                    exchange.set(self._connecting)
                 else:
                     fault = link.fault()
                     self.problem = self.problem or (str(fault) if fault else None)
@@ -181,22 +189,31 @@ class Session:
     def _exchange(self) -> Exchange:
         return Exchange(as_user=self._user_token is not None)
 
-    def _link(self) -> Link:
+    def _is_era(self, error: Exception, link: Link) -> bool:
+        """Whether another way of speaking to the server may be its own."""
+        if isinstance(link, StdioLink):
+            return not (self._spoken or _spoken(error) or link.fault() is not None)
+        return not self._spoken and self._connecting.status in _OLDEST
+
+    def _link(self, mode: str) -> Link:
         transport = self._server.transport
         if isinstance(transport, Stdio):
             return StdioLink(self._server.name, transport, self._secrets, self._over.set)
+        if mode == "sse":
+            return SseLink(self._server, self._secrets, self._over.set)
         return HttpLink(self._server, self._secrets, self._user_token)
 
     async def _hold(self, link: Link, mode: str) -> None:
         info = Implementation(name="retinue", version=__version__)
         tolerant = Tolerant(link, self._server.name)
+        spoken = "legacy" if mode == "sse" else mode
         async with Client(
-            tolerant, mode=mode, cache=None, client_info=info, message_handler=self._hear
+            tolerant, mode=spoken, cache=None, client_info=info, message_handler=self._hear
         ) as client:
-            self._spoken = True
+            self._spoken, self.problem = True, None
             self.tools = await self._list(client)
             legacy = client.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS
-            self.era = "legacy" if legacy else "auto"
+            self.era = "sse" if mode == "sse" else "legacy" if legacy else "auto"
             self._client = client
             self.ready.set_result(None)
             following = asyncio.create_task(self._follow(client))
@@ -238,7 +255,7 @@ class Session:
         """What the error means: HTTP has the first word, then the link, then the server."""
         if record.fault and not record.fault.delivered:
             return record.fault
-        if self.era == "legacy" and record.forgotten(error.message):
+        if self.era != "auto" and record.forgotten(error.message):
             return LinkError("the server no longer knows the session", delivered=False)
         if record.status == 401 and not record.as_user:
             return LinkError(record.words(), delivered=False)
@@ -283,14 +300,19 @@ class Session:
 
 
 def _modes(server: ToolServer, era: str | None) -> tuple[tuple[str, bool], ...]:
-    """Connect modes to try, in order, and whether each is the last.
+    """Ways of connecting to try, in order, and whether each is the last.
 
     A legacy command that ignores unknown methods would cost mcp's probe ten seconds, while
-    nearly every command answers `initialize` at once: so commands are asked that first.
+    nearly every command answers `initialize` at once: so commands are asked that first. At a URL
+    that refuses both, the oldest protocol may be spoken.
     """
+    if era:
+        return ((era, True),)
     if isinstance(server.transport, Stdio):
-        return ((era, True),) if era else (("legacy", False), ("auto", True))
-    return ((era or "auto", True),)
+        return (("legacy", False), ("auto", True))
+    if isinstance(server.transport, Http):
+        return (("auto", False), ("sse", True))
+    return (("auto", True),)
 
 
 def _spoken(error: Exception) -> bool:
