@@ -1,5 +1,6 @@
 """A tree → the Spec of its file; pydantic's errors → our own sentences at the exact token."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -253,7 +254,8 @@ def _sentence(details: ErrorDetails) -> _Sentence:
     kind, value = details["type"], details["input"]
     if kind in _EXPECTED:
         code = "out-of-range" if kind == "duration_range" else "wrong-type"
-        return code, f"expected {_EXPECTED[kind]}, got {_shown(value)}", _fix(kind, value)
+        hint = _argv(value) if details["loc"][-1:] == ("command",) else _fix(kind, value)
+        return code, f"expected {_EXPECTED[kind]}, got {_shown(value)}", hint
     if kind == "missing_space":
         return "wrong-type", f"expected a key and its value, got {_shown(value)}", _space(value)
     if kind == "literal_error":
@@ -346,6 +348,14 @@ def _fix(kind: str, value: object) -> str | None:
     if kind == "list_type" and isinstance(value, str | int | float):
         return "put it in brackets: […]"
     return None
+
+
+def _argv(value: object) -> str | None:
+    """How to write a command that was given as a list."""
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        return None
+    args = ", ".join(json.dumps(arg, ensure_ascii=False) for arg in value[1:])
+    return f"write `command: {value[0][:60]}` and `args: [{args[:200]}]`"
 
 
 def _looks_right(kind: str, text: str) -> bool:

@@ -1,6 +1,9 @@
 """`mcp_servers` of a spec → ToolServers."""
 
+import json
+import pathlib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -120,6 +123,7 @@ class _Server:
     def _transport(self) -> Stdio | Http | Databricks | None:
         spec = self.spec
         if spec.command is not None:
+            self._check_command(spec.command)
             args = [self._text(arg, "args", n) for n, arg in enumerate(spec.args)]
             env = self._named(spec.env, "env", _ENV_NAME)
             return Stdio(command=spec.command, args=tuple(args), env=env)
@@ -128,6 +132,21 @@ class _Server:
             headers = self._named(spec.headers, "headers", HEADER_NAME)
             return Http(url=url, headers=headers) if url else None
         return self._managed.transport(spec.databricks) if spec.databricks else None
+
+    def _check_command(self, command: str) -> None:
+        """A command and its arguments in one text would be looked for as one file."""
+        if not _holds_arguments(command) or pathlib.Path(command).exists():
+            return
+        try:
+            program, *args = shlex.split(command)
+        except ValueError:
+            program, *args = command.split()
+        shown = ", ".join(json.dumps(arg, ensure_ascii=False) for arg in args)
+        given = f" and `args: [{shown[:200]}]`" if args else ""
+        hint = f"write `command: {program[:60]}`{given}"
+        place = self.root.at((*self._path, "command"))
+        message = "no shell reads this: a command is one program, without arguments"
+        self.report.error(place, message, "wrong-value", hint)
 
     def _text(self, value: Text | Pending, key: str, inner: str | int) -> Text:
         path = (*self._path, key, inner)
@@ -155,3 +174,12 @@ class _Server:
                 message = f"two tools are renamed to {quoted(name)}"
                 self.report.error(place, message, "duplicate-tool", "give one another name")
         return tuple(renamed.items())
+
+
+def _holds_arguments(command: str) -> bool:
+    """Whether it is more than a program; the folders in a path may have blanks in their names."""
+    words = command.split()
+    if words == [command] or not words:
+        return False
+    options = any(word.startswith("-") for word in words[1:])
+    return options or "/" not in words[0] or len(command.rpartition("/")[2].split()) > 1
