@@ -15,7 +15,7 @@ DEV_READY := .venv/.dev-ready
 # uv must not walk up to a project file or read a lock: the requirements files decide.
 INSTALL := $(UV) pip install --quiet --no-config --python $(BIN)/python
 
-.PHONY: help setup serve ask chat test test-clients test-deploy fuzz check format lint types imports generated \
+.PHONY: help setup serve ask chat test test-clients test-mcp test-deploy fuzz check format lint types imports generated \
         generate requirements bench clean
 
 help: ## list the targets
@@ -37,6 +37,9 @@ test: $(DEV_READY) ## run the whole suite
 
 test-clients: $(DEV_READY) ## ask a served agent with real OpenAI clients (CLIENTS="openai-3 litellm")
 	$(BIN)/python tests/clients/run.py $(CLIENTS)
+
+test-mcp: $(DEV_READY) ## put every known fault into tool servers, at every point (7 minutes)
+	$(BIN)/pytest -n auto -m faults tests/run/test_mcp_faults.py
 
 fuzz: $(DEV_READY) ## look for inputs that break it, beyond the fixed examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto --timeout 1200 -m hypothesis

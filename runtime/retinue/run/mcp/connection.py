@@ -86,6 +86,8 @@ class Connection:
             async with asyncio.timeout(self.server.timeout):
                 return await self._call(name, arguments)
         except TimeoutError:
+            if self._session:
+                self._session.doubt()
             raise ToolError(
                 f"The tool server '{self._name}' did not answer within "
                 f"{self.server.timeout:g} s. The call may still take effect."

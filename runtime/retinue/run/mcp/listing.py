@@ -49,7 +49,8 @@ async def _listed(client: Client) -> AsyncIterator[Tool]:
         try:
             page = await client.list_tools(cursor=cursor, cache_mode="bypass")
         except MCPError as error:
-            if error.code == METHOD_NOT_FOUND:
+            # Of one that says it has tools, this is a fault on the way, such as a 404.
+            if error.code == METHOD_NOT_FOUND and client.server_capabilities.tools is None:
                 return
             raise
         for tool in page.tools:

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 _RELIST_DELAY = 0.1
 _RELIST_PAUSE = 2.0
 
+# Seconds that a server has to list its tools, once a call has had no answer.
+_PROBE = 5.0
+
 # A workspace answers 404 for what an identity may not see.
 _REFUSALS = (401, 403, 404)
 
@@ -84,6 +87,7 @@ class Session:
         self._done = asyncio.Event()
         self._connecting = self._exchange()
         self._polls: dict[str, Poll] = {}
+        self._probe: asyncio.Task[None] | None = None
         self.refused = False
         # Whether the server took up the session: then its era was not the problem.
         self._spoken = False
@@ -131,6 +135,24 @@ class Session:
         finally:
             self._over.set()
             self._done.set()
+
+    def doubt(self) -> None:
+        """A call had no answer in time: end the session if the server answers nothing else either.
+
+        One that hangs would take every later call with it.
+        """
+        if self._client and not self.ended and (self._probe is None or self._probe.done()):
+            self._probe = asyncio.create_task(self._probed(self._client))
+
+    async def _probed(self, client: Client) -> None:
+        exchange.set(self._exchange())
+        try:
+            async with asyncio.timeout(min(_PROBE, self._server.timeout)):
+                await client.list_tools(cache_mode="bypass")
+        except TimeoutError:
+            self.end("it stopped answering")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
+            log.debug("'%s' answered a probe with %s", self._server.name, type(error).__name__)
 
     async def call(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
         """Call a tool. Raises ToolError, and LinkError where the session can't go on."""
@@ -220,8 +242,10 @@ class Session:
             try:
                 await self._over.wait()
             finally:
-                following.cancel()
-                await asyncio.wait({following})
+                beside = {task for task in (following, self._probe) if task}
+                for task in beside:
+                    task.cancel()
+                await asyncio.wait(beside)
 
     async def _list(self, client: Client) -> tuple[Tool, ...]:
         listed = await list_tools(client, self._server.name)

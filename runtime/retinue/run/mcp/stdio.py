@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from types import TracebackType
@@ -23,6 +22,17 @@ from mcp.types import (
 
 from retinue.agent import Stdio
 from retinue.run.mcp.faults import LinkError, clip
+from retinue.run.mcp.last_words import LastWords
+from retinue.run.mcp.processes import (
+    GRACE,
+    MARK,
+    close_pipes,
+    exited,
+    how_it_ended,
+    leave_nothing,
+    new_mark,
+    stop,
+)
 from retinue.run.mcp.secrets import Secrets
 from retinue.run.references import resolved
 
@@ -34,12 +44,12 @@ Outgoing = MemoryObjectSendStream[SessionMessage]
 # Beside mcp's own HOME, LOGNAME, PATH, SHELL, TERM and USER: nothing here can be a secret.
 _INHERITED = ("LANG", "LC_ALL", "TMPDIR", "TZ")
 _LONGEST_LINE = 32 * 2**20
-_GRACE = 1.0
-_POLL = 0.01
+# Bytes that are no message, in a row: a log that never ends would keep us busy for ever.
+_MOST_JUNK = 8 * 2**20
 
 
 class StdioLink:
-    """One process, in a group of its own that is killed at the end, whoever is left in it.
+    """One process, which is killed at the end with whatever it started.
 
     `lost` is called when the server goes away by itself.
     """
@@ -53,7 +63,8 @@ class StdioLink:
         self._lost = lost
         self._fault: LinkError | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._said = ""
+        self._words = LastWords()
+        self._mark = new_mark()
         self._pumps: tuple[asyncio.Task[None], ...] = ()
 
     def fault(self) -> LinkError | None:
@@ -86,13 +97,13 @@ class StdioLink:
         try:
             await self._note_death(process)
             # A server that never got ready has earned no time to tidy up.
-            await _stop(process, _GRACE if exc_type is None else 0.0)
+            await stop(process, GRACE if exc_type is None else 0.0)
         finally:
-            _signal_group(process, signal.SIGKILL)
+            leave_nothing(process, self._mark)
             for pump in self._pumps:
                 pump.cancel()
             await asyncio.gather(*self._pumps, return_exceptions=True)
-            _close_pipes(process)
+            close_pipes(process)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         command = self._command
@@ -106,7 +117,7 @@ class StdioLink:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=get_default_environment() | kept | declared,
+                env=get_default_environment() | kept | declared | {MARK: self._mark},
                 start_new_session=True,
             )
         except FileNotFoundError:
@@ -126,11 +137,20 @@ class StdioLink:
     ) -> None:
         try:
             async with into:
+                junk = 0
                 async for line in _lines(stdout):
                     message = _message(line)
                     if message is not None:
+                        junk = 0
                         await into.send(SessionMessage(message))
-                    elif line.strip():
+                        continue
+                    junk += len(line) + 1
+                    if junk > _MOST_JUNK:
+                        self._fault = LinkError(
+                            "it writes what is not MCP to its output, endlessly"
+                        )
+                        return
+                    if line.strip():
                         log.debug("'%s' wrote junk: %s", self._name, self._redacted(_text(line)))
         except LinkError as fault:
             self._fault = fault
@@ -145,20 +165,24 @@ class StdioLink:
         stdin: asyncio.StreamWriter,
         out_of: MemoryObjectReceiveStream[SessionMessage],
     ) -> None:
-        # A server that reads no more is left to the exit watch and the call's deadline.
-        with suppress(ConnectionError):
+        try:
             async with out_of:
                 async for item in out_of:
                     text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                     stdin.write(text.encode() + b"\n")
                     await stdin.drain()
+        except ConnectionError:
+            # One that is about to exit is left to the watch, which knows more.
+            if self._process and not await exited(self._process, 0.5):
+                self._fault = LinkError("it closed its input")
+                self._lost()
 
     async def _hear(self, stderr: asyncio.StreamReader) -> None:
         with suppress(LinkError):
             async for line in _lines(stderr):
                 said = self._redacted(_text(line))
                 if said:
-                    self._said = said
+                    self._words.hear(said)
                     log.debug("'%s' says: %s", self._name, said)
         await _drain(stderr)
 
@@ -177,22 +201,13 @@ class StdioLink:
         reader, _, hearer, _ = self._pumps
         if self._fault is not None or not (reader.done() or process.returncode is not None):
             return
-        if not await _exited(process, 0.5):
+        if not await exited(process, 0.5):
             self._fault = LinkError("it closed its output")
             return
         await asyncio.wait({hearer}, timeout=0.2)
-        self._fault = LinkError(_how_it_ended(process.returncode or 0) + _after(self._said))
-
-
-def _after(said: str) -> str:
-    return f": {said}" if said else ""
-
-
-def _how_it_ended(code: int) -> str:
-    if code < 0:
-        with suppress(ValueError):
-            return f"its process was ended by {signal.Signals(-code).name}"
-    return f"its process exited with status {code}"
+        said = str(self._words)
+        ended = how_it_ended(process.returncode or 0)
+        self._fault = LinkError(f"{ended}: {said}" if said else ended)
 
 
 async def _lines(pipe: asyncio.StreamReader) -> AsyncIterator[bytes]:
@@ -241,52 +256,3 @@ def _unreadable_answer(line: bytes) -> JSONRPCError | None:
 async def _drain(pipe: asyncio.StreamReader) -> None:
     while await pipe.read(2**16):
         pass
-
-
-async def _stop(process: asyncio.subprocess.Process, patience: float) -> None:
-    """Close its input and let it leave; then end its whole group, firmly in the end."""
-    if process.stdin is not None:
-        process.stdin.close()
-    await _exited(process, patience)
-    _signal_group(process, signal.SIGTERM)
-    await _group_gone(process, _GRACE)
-    _signal_group(process, signal.SIGKILL)
-    await _exited(process, _GRACE)
-
-
-async def _exited(process: asyncio.subprocess.Process, seconds: float) -> bool:
-    # Not process.wait(): that waits for the pipes too, which a grandchild may hold.
-    return await _until(lambda: process.returncode is not None, seconds)
-
-
-async def _group_gone(process: asyncio.subprocess.Process, seconds: float) -> bool:
-    return await _until(lambda: not _signal_group(process, 0), seconds)
-
-
-async def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + seconds
-    while not condition():
-        if clock() > deadline:
-            return False
-        await asyncio.sleep(_POLL)
-    return True
-
-
-def _signal_group(process: asyncio.subprocess.Process, number: int) -> bool:
-    """Whether anyone in the process's group is left to be signalled."""
-    try:
-        # The leader's pid is the group's id, also once the leader itself is gone.
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return number == 0
-    return True
-
-
-def _close_pipes(process: asyncio.subprocess.Process) -> None:
-    # A survivor outside the group may hold a pipe open; asyncio offers no public way to let go.
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
