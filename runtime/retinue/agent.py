@@ -133,10 +133,13 @@ class Twin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolServer:
-    """An MCP server and how the agent uses it. `timeout` is per call, in seconds.
+    """An MCP server and how the agent uses it. `timeout` is per call, in seconds, and
+    `connect_timeout` per attempt to get it ready, or None for what its transport takes.
 
     `include`, `exclude` and `require_approval` are globs over the server's own tool names;
-    `rename` maps such names to what the agent calls the tools.
+    `rename` maps such names to what the agent calls the tools, `descriptions` to what it says of
+    them. With `resources` and `prompts` these are tools too. Of a result the model gets
+    `max_result` characters at once. What a `trusted` server says of its own tools is believed.
     """
 
     name: str
@@ -146,9 +149,15 @@ class ToolServer:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
+    descriptions: tuple[tuple[str, str], ...] = ()
     require_approval: tuple[str, ...] = ()
+    resources: bool = False
+    prompts: bool = False
+    max_result: int = 100_000
     required: bool = False
+    trusted: bool = False
     timeout: float = 60.0
+    connect_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,13 @@ from retinue.run.events import (
     RunFinished,
     TextDelta,
     ToolFinished,
+    ToolResult,
     ToolStarted,
     TurnStarted,
     Usage,
 )
 from retinue.run.loop import run
-from retinue.run.messages import Message, Thought, ToolCall
+from retinue.run.messages import ImagePart, Message, Thought, ToolCall
 from retinue.run.options import RunOptions
 from retinue.run.ports import NamedTool, Tool
 from retinue.testing import FakeToolbox, ScriptedModel, calls, says
@@ -331,3 +332,20 @@ async def test_thoughts_go_back_with_the_results_and_are_not_shown():
     assert model.requests[1].messages[2].thoughts == (thought,)
     assert thought not in events
     assert finished(events).messages[-1].thoughts == ()
+
+
+async def test_images_follow_the_results_of_their_turn():
+    image = ImagePart("data:image/png;base64,AAAA")
+
+    class Pictures(FakeToolbox):
+        async def call(self, call, _):
+            return ToolResult(f"[{call.id}]", images=(image,), server="s")
+
+    model = ScriptedModel(calls(("a", {}), ("b", {})), says("two cats"))
+    events = [event async for event in run([Message("user", "?")], model=model, toolbox=Pictures())]
+    first, second, pictures = model.requests[1].messages[-3:]
+    assert (first.tool_call_id, second.tool_call_id) == ("call_1", "call_2")
+    assert first.content == '<tool_output from="s">\n[call_1]\n</tool_output>'
+    assert pictures.role == "user"
+    assert pictures.parts[1:] == (image, image)
+    assert events[-1].messages[-1].content == "two cats"

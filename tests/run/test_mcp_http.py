@@ -93,7 +93,11 @@ async def test_a_real_server_through_its_life(transport: str) -> None:
 
 # One that plays faults -----------------------------------------------------------------------
 
-TOOLS = [{"name": "good", "inputSchema": {"type": "object"}}]
+TOOLS = [
+    {"name": "good", "inputSchema": {"type": "object"}},
+    {"name": "safe", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}},
+    {"name": "odd", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": "yes"}},
+]
 TEXT = {"content": [{"type": "text", "text": "fine"}]}
 
 
@@ -179,7 +183,9 @@ class Played:
             await reader.read(1)
             self.closed.set()
             return False
-        if fault == "reset":
+        if fault == "busy once" and self.calls == 1:
+            return self._refuse(writer, "429", "0")
+        if fault == "reset" or (fault == "reset once" and self.calls == 1):
             writer.transport.abort()
             return False
         if fault == "half json":
@@ -215,9 +221,9 @@ class Played:
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
         writer.write(self._head("application/json", len(body), more) + body)
 
-    def _refuse(self, writer: asyncio.StreamWriter, status: str) -> bool:
+    def _refuse(self, writer: asyncio.StreamWriter, status: str, wait: str = "9") -> bool:
         more = "location: https://login.example.com/?secret=1\r\n" if status == "302" else ""
-        head = f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\nretry-after: 9\r\n{more}\r\n"
+        head = f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\nretry-after: {wait}\r\n{more}\r\n"
         writer.write(head.encode())
         return True
 
@@ -313,6 +319,29 @@ async def test_a_broken_answer_costs_its_call(fault: str) -> None:
         fake.fault = ""
         assert await connection.call("good", {}) == FINE
         assert connection.state == "up"
+
+
+@pytest.mark.parametrize("tool", ["good", "safe", "odd"])
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_only_what_changes_nothing_on_a_trusted_server_is_called_again(
+    tool: str, trusted: bool
+) -> None:
+    async with played("reset once", trusted=trusted) as (fake, connection):
+        if trusted and tool == "safe":
+            assert await connection.call(tool, {}) == FINE
+            assert fake.calls == 2
+        else:
+            assert "may have taken effect" in await failure(connection, tool)
+            assert fake.calls == 1
+    async with played("reset", trusted=True) as (fake, connection):
+        assert "may have taken effect" in await failure(connection, "safe")
+        assert fake.calls == 2
+
+
+async def test_a_call_that_came_too_soon_is_made_again_when_the_server_says() -> None:
+    async with played("busy once") as (fake, connection):
+        assert await connection.call("good", {}) == FINE
+        assert fake.calls == 2
 
 
 async def test_a_broken_call_does_not_touch_the_others() -> None:

@@ -16,6 +16,7 @@ from retinue.agent import Databricks, Stdio, ToolServer
 from retinue.errors import ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
+from retinue.run.messages import ImagePart
 from retinue.run.references import environment
 from retinue.values import Ref, Template
 
@@ -80,7 +81,8 @@ async def test_tools_and_calls() -> None:
         table = await connection.call("table", {})
         assert table.structured == {"rows": [1, 2, 3]}
         picture = await connection.call("picture", {})
-        assert picture.text == "[image: image/png, 8 bytes, not shown]"
+        assert picture.text == "[image: image/png, 8 bytes]"
+        assert picture.images == (ImagePart("data:image/png;base64,MTIzNDU2Nzg="),)
         refused = await connection.call("refuse", {})
         assert refused.is_error
         assert refused.text.endswith("the vault is closed")
@@ -92,10 +94,10 @@ async def test_tools_and_calls() -> None:
         assert {r.text for r in await asyncio.gather(*calls)} == {"done"}
         assert time.monotonic() - began < 5
         result = await connection.call("huge", {"size": 3_000_000})
-    assert len(result.text) < 210_000
+    assert len(result.text) < 2_010_000
     assert result.text.startswith("aaa")
     assert result.text.endswith("zzz")
-    assert "[… 2,800,000 characters left out …]" in result.text
+    assert "[… 1,000,000 characters left out …]" in result.text
 
 
 async def test_the_environment_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,6 +370,35 @@ async def test_filters_hold_at_call_time(caplog: pytest.LogCaptureFixture) -> No
     assert "mcp_servers.s.tools.include: 'x_*' matches no tool; the server has: good, other" in (
         caplog.text
     )
+
+
+async def test_resources_and_prompts_are_tools_where_asked_for() -> None:
+    async with opened(server("modern.py")) as connection:
+        assert not {"list_resources", "list_prompts"} & set(names(connection))
+    async with opened(server("modern.py", resources=True, prompts=True)) as connection:
+        assert '["memo://today"' in (await connection.call("list_resources", {})).text
+        assert '"memo://{day}"' in (await connection.call("list_resources", {})).text
+        assert (await connection.call("read_resource", {"uri": "memo://today"})).text == "rain"
+        picture = await connection.call("read_resource", {"uri": "memo://picture"})
+        assert picture.images == (ImagePart("data:image/png;base64,MTIzNDU2Nzg="),)
+        assert "refused the call" in await failure(connection, "read_resource", uri="nothing://x")
+        assert (
+            '["greeting","Greet somebody.","name*"]'
+            in (await connection.call("list_prompts", {})).text
+        )
+        greeting = await connection.call(
+            "get_prompt", {"name": "greeting", "arguments": {"name": "Ada"}}
+        )
+        assert greeting.text == "Say hello to Ada."
+    async with opened(server("hostile.py", resources=True, prompts=True)) as connection:
+        assert names(connection) == ["good", "other"]
+
+
+async def test_descriptions_of_the_agents_own(caplog: pytest.LogCaptureFixture) -> None:
+    given = (("add", "Sums."), ("ad", "Nothing."))
+    async with opened(server("modern.py", descriptions=given)) as connection:
+        assert {t.name: t.description for t in connection.tools}["add"] == "Sums."
+    assert "mcp_servers.s.tools.descriptions: 'ad' matches no tool" in caplog.text
 
 
 async def test_a_fault_of_one_server_is_nobody_elses() -> None:

@@ -13,6 +13,7 @@ from retinue.run.events import RunFinished, ToolFinished
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.runtime import Runtime
+from retinue.run.untrusted import RULE
 from retinue.testing import ScriptedModel, agent, calls, route, says
 
 SERVER = """
@@ -44,7 +45,7 @@ async def test_a_run_goes_through_prompt_model_and_a_real_server():
     assert result == "42"
     assert isinstance(events[-1], RunFinished)
     first = model.requests[0]
-    assert first.messages[0] == Message("system", "Be brief.")
+    assert first.messages[0] == Message("system", f"Be brief.\n\n{RULE}")
     assert [tool.name for tool in first.tools] == ["adder__add"]
     assert first.settings == {"temperature": 0}
     assert model.closed

@@ -4,7 +4,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from retinue.compile.fields import Boolean, Duration, NonEmpty, Reference, Shorthand, Spec
+from retinue.compile.fields import (
+    Boolean,
+    Duration,
+    Integer,
+    NonEmpty,
+    Reference,
+    Shorthand,
+    Spec,
+)
 
 
 class GenieSpaceSpec(Spec):
@@ -92,7 +100,11 @@ class OfflineSpec(Spec):
 class ToolsSpec(Spec):
     """Which of a server's tools the agent sees."""
 
-    hints: ClassVar = {"allow": "use `include`", "deny": "use `exclude`", "block": "use `exclude`"}
+    hints: ClassVar = {
+        "allow": "use `include`",
+        **dict.fromkeys(("deny", "block"), "use `exclude`"),
+        **dict.fromkeys(("max_result_chars", "max_chars"), "use `max_result`"),
+    }
 
     include: list[NonEmpty] = Field(
         default_factory=list,
@@ -113,12 +125,37 @@ class ToolsSpec(Spec):
         description="What the agent calls a tool instead of the server's own name.",
         examples=[{"search_tickets": "find"}],
     )
+    descriptions: dict[str, NonEmpty] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        max_length=200,
+        description="What the model is told of a tool instead of the server's own description; by "
+        "the server's own name.",
+        examples=[{"search_tickets": "Find tickets by words in their title."}],
+    )
     require_approval: list[NonEmpty] = Field(
         default_factory=list,
         json_schema_extra={"default": []},
         description="Globs of tools that are only called after the user agrees; by the server's "
         "own names.",
         examples=[["create_ticket"]],
+    )
+    resources: Boolean = Field(
+        default=False,
+        description="Whether the model can list and read the server's resources, with two tools.",
+        examples=[True],
+    )
+    prompts: Boolean = Field(
+        default=False,
+        description="Whether the model can list and read the server's prompts, with two tools.",
+        examples=[True],
+    )
+    max_result: Integer = Field(
+        default=100_000,
+        ge=1_000,
+        le=1_000_000,
+        description="Characters of a result that the model gets at once; the rest it can read on.",
+        examples=[20_000],
     )
 
 
@@ -139,6 +176,8 @@ class ServerSpec(Spec):
         **dict.fromkeys(("disabled", "enabled"), "comment the server out"),
         "name": "the server's name is its key in `mcp_servers`",
         "call_timeout": "use `timeout`",
+        "startup_timeout": "use `connect_timeout`",
+        **dict.fromkeys(("trust", "trustLevel"), "use `trusted: true`"),
     }
 
     databricks: DatabricksSpec | None = Field(
@@ -194,6 +233,18 @@ class ServerSpec(Spec):
         "the model is told.",
         examples=[True],
     )
+    trusted: Boolean = Field(
+        default=False,
+        description="Whether it is believed which of its tools change nothing or can be called "
+        "twice: only these are called again when a connection breaks.",
+        examples=[True],
+    )
     timeout: Duration = Field(
         default=60.0, description="Longest wait for one call.", examples=["20s"]
+    )
+    connect_timeout: Duration | None = Field(
+        default=None,
+        description="Longest wait until it is ready: 15 s for a `url`, 20 s for a `command` where "
+        "this is left out.",
+        examples=["45s"],
     )

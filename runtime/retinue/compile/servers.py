@@ -84,9 +84,15 @@ class _Server:
             include=tuple(self.spec.tools.include),
             exclude=tuple(self.spec.tools.exclude),
             rename=self._renamed(),
+            descriptions=tuple(self.spec.tools.descriptions.items()),
             require_approval=tuple(self.spec.tools.require_approval),
+            resources=self.spec.tools.resources,
+            prompts=self.spec.tools.prompts,
+            max_result=self.spec.tools.max_result,
             required=self.spec.required,
+            trusted=self.spec.trusted,
             timeout=self.spec.timeout,
+            connect_timeout=self.spec.connect_timeout,
         )
 
     def _check_name(self) -> None:

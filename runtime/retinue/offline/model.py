@@ -14,6 +14,7 @@ from retinue.offline.tools import askable, poll_call, question_argument
 from retinue.run.events import FinishReason, ModelEvent, ModelFinished, TextDelta, Usage
 from retinue.run.messages import Message, ToolCall
 from retinue.run.ports import ModelRequest, Tool
+from retinue.run.untrusted import unmarked
 
 MAX_POLLS = 3
 MAX_REPLAYED = 12
@@ -110,7 +111,7 @@ def _split(
 
 
 def _exchanges(messages: Sequence[Message]) -> tuple[_Exchange, ...]:
-    texts = {m.tool_call_id: m.content for m in messages if m.role == "tool"}
+    texts = {m.tool_call_id: unmarked(m.content) for m in messages if m.role == "tool"}
     calls = [call for m in messages for call in m.tool_calls]
     return tuple(_Exchange(call, texts[call.id]) for call in calls if call.id in texts)
 
@@ -160,7 +161,7 @@ class _Turn:
     def _conversation(self) -> str | None:
         """The tool's conversation that earlier answers in the history belong to."""
         for message in reversed(self.before):
-            reply = Reply.read(message.content) if message.role == "tool" else None
+            reply = Reply.read(unmarked(message.content)) if message.role == "tool" else None
             if reply and reply.conversation_id:
                 return reply.conversation_id
         return None

@@ -5,7 +5,7 @@ from typing import Literal
 
 from retinue.errors import ModelFault
 from retinue.route import Price
-from retinue.run.messages import Message, Thought, ToolCall
+from retinue.run.messages import ImagePart, Message, Thought, ToolCall
 from retinue.values import JsonValue
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -69,11 +69,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """A tool's answer: `text` is what the model reads, `structured` what programs read."""
+    """A tool's answer: `text` is what the model reads, `structured` what programs read.
+
+    `images` are shown to models that take them. `server` names the tool server that it comes from,
+    whose word is data to the model and no instruction.
+    """
 
     text: str
     is_error: bool = False
     structured: JsonValue = None
+    images: tuple[ImagePart, ...] = ()
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)

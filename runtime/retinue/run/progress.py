@@ -16,11 +16,12 @@ from retinue.run.events import (
     ToolFinished,
     ToolStarted,
 )
-from retinue.run.messages import Message, ToolCall
+from retinue.run.messages import Message, TextPart, ToolCall
 from retinue.run.options import RunOptions
 from retinue.run.output import OutputCheck
 from retinue.run.ports import Tool, ToolChoice
 from retinue.run.turn import Turn
+from retinue.run.untrusted import as_read
 
 
 class Progress:
@@ -149,9 +150,14 @@ class Progress:
         """Record the results, in the order of the calls; whether all of them are there."""
         there = [self.results[call.id] for call in self.own_calls if call.id in self.results]
         self.messages += [
-            Message("tool", done.result.text, tool_call_id=done.call.id, name=done.call.name)
+            Message("tool", as_read(done.result), tool_call_id=done.call.id, name=done.call.name)
             for done in there
         ]
+        images = tuple(image for done in there for image in done.result.images)
+        if images:
+            # Providers take images from users alone.
+            text = TextPart("The images that the tools returned, in their order:")
+            self.messages.append(Message("user", text.text, parts=(text, *images)))
         return len(there) == len(self.own_calls)
 
     @property

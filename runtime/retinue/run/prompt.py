@@ -8,6 +8,7 @@ from retinue.compile.rendering import Renderer
 from retinue.errors import RequestError
 from retinue.run.caller import Caller
 from retinue.run.skills import catalogue
+from retinue.run.untrusted import RULE
 from retinue.values import JsonValue
 
 
@@ -20,16 +21,17 @@ class Prompt:
         self._variables = agent.instructions.variables
         self._renderer = Renderer(agent.instructions)
         self._skills = catalogue(agent.skills)
+        self._rule = RULE if agent.mcp_servers else ""
         self._now = now
 
     def render(self, caller: Caller, notices: Sequence[str] = ()) -> str:
-        """The instructions, the index of skills, then what is amiss.
+        """The instructions, the index of skills, what to believe of tools, then what is amiss.
 
         Raises RequestError when the request lacks a variable that the prompt requires, or gives
         one of the wrong type.
         """
         values = {v.name: self._value(v, caller) for v in self._variables}
-        parts = (self._renderer.render(values), self._skills, "\n".join(notices))
+        parts = (self._renderer.render(values), self._skills, self._rule, "\n".join(notices))
         return "\n\n".join(part.strip("\n") for part in parts if part)
 
     def _value(self, variable: Variable, caller: Caller) -> JsonValue:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,12 +18,13 @@ from retinue.run.loop import run
 from retinue.run.mcp import Connection, UserConnection
 from retinue.run.messages import Message
 from retinue.run.models import MODELS, open_model
-from retinue.run.models.media import check_parts
+from retinue.run.models.media import check_parts, takes_images
 from retinue.run.models.priced import check_prices
 from retinue.run.options import RunOptions
 from retinue.run.ports import Lookup, Model, ModelFactory, OutputFormat, Tool
 from retinue.run.prompt import Prompt
 from retinue.run.references import environment
+from retinue.run.run_toolbox import READ_ON, RunToolbox
 from retinue.run.settings import check_bounds
 from retinue.run.skills import skill_tools
 from retinue.run.sub_agents import sub_agent_tools, with_sub_agents
@@ -197,7 +199,7 @@ class Runtime:
             events = run(
                 (Message("system", system), *conversation) if system else conversation,
                 model=ready.model,
-                toolbox=toolbox,
+                toolbox=RunToolbox(toolbox, partial(takes_images, ready.agent.model)),
                 options=_allowed(options, ready.agent, toolbox),
                 context=context,
             )
@@ -290,7 +292,7 @@ def _watched(
 def _allowed(options: RunOptions, agent: Agent, toolbox: AgentToolbox) -> RunOptions:
     """The options, with the agent's own form of answers. Raises RequestError."""
     check_bounds(agent.model.bounds, options.settings)
-    own = {tool.name for tool in toolbox.tools} if options.tools else set()
+    own = {tool.name for tool in (*toolbox.tools, READ_ON)} if options.tools else set()
     for index, tool in enumerate(options.tools):
         if tool.name in own:
             raise RequestError(

@@ -118,6 +118,11 @@ class AgentToolbox:
             log.exception("the tool '%s' failed unexpectedly", call.name)
             return ToolResult(f"The tool '{call.name}' failed unexpectedly.", is_error=True)
 
+    def server_of(self, name: str) -> ToolServer | None:
+        """The server that the tool of this name is one of; None for a built-in tool."""
+        entry = self._known().get(name)
+        return entry.source.server if entry and entry.source else None
+
     def _entry(self, name: str) -> _Entry:
         entries = self._known()
         if name in entries:
@@ -192,6 +197,14 @@ def _checked(entry: _Entry, text: str) -> Arguments:
     complaints = entry.complaints(arguments)
     if complaints:
         raise ToolError(f"The arguments of '{name}' don't fit its schema: {'; '.join(complaints)}.")
+    return arguments
+
+
+def checked_arguments(tool: Tool, text: str) -> Arguments:
+    """Arguments of a tool of our own. Raises ToolError."""
+    arguments = _parsed(tool.name, text)
+    if complaints := full_check(tool.parameters)(arguments):
+        raise ToolError(f"The arguments of '{tool.name}' don't fit: {'; '.join(complaints)}.")
     return arguments
 
 

@@ -55,6 +55,12 @@ def picture() -> Image:
 
 
 @server.tool()
+def repeat(text: str) -> str:
+    """Say what it is given."""
+    return text
+
+
+@server.tool()
 def refuse() -> str:
     """Fail with text for the model."""
     raise ToolError("the vault is closed")
@@ -72,6 +78,30 @@ def crash() -> str:
 def environment() -> str:
     """The names of the environment variables the server sees."""
     return " ".join(sorted(os.environ))
+
+
+@server.resource("memo://today")
+def today() -> str:
+    """Today's memo."""
+    return "rain"
+
+
+@server.resource("memo://picture", mime_type="image/png")
+def memo_picture() -> bytes:
+    """A memo that is a picture."""
+    return b"12345678"
+
+
+@server.resource("memo://{day}")
+def memo(day: str) -> str:
+    """A day's memo."""
+    return f"Memo of {day}."
+
+
+@server.prompt()
+def greeting(name: str) -> str:
+    """Greet somebody."""
+    return f"Say hello to {name}."
 
 
 if __name__ == "__main__":

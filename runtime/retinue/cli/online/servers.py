@@ -15,7 +15,17 @@ _MOST_NAMED = 12
 
 def bare(server: ToolServer) -> ToolServer:
     """The server as it is reached, with all its tools: equal where only their choice differs."""
-    return replace(server, include=(), exclude=(), rename=(), require_approval=(), required=False)
+    return replace(
+        server,
+        include=(),
+        exclude=(),
+        rename=(),
+        descriptions=(),
+        require_approval=(),
+        required=False,
+        resources=False,
+        prompts=False,
+    )
 
 
 async def listed(server: ToolServer, lookup: Lookup) -> list[str] | Finding:
@@ -43,6 +53,9 @@ def check_tools(server: ToolServer, names: list[str]) -> Iterator[Finding]:
         if tool not in names:
             missing = _none(tool, names, "error")
             yield replace(missing, value=new)
+    for tool, text in server.descriptions:
+        if tool not in names:
+            yield replace(_none(tool, names, "error"), value=text)
     left = [n for n in names if not server.include or _matches_one(n, server.include)]
     if names and not [n for n in left if not _matches_one(n, server.exclude)]:
         yield Finding("online-tools", "the filters leave none of the server's tools")

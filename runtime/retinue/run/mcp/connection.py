@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from retinue.agent import Stdio, ToolServer
 from retinue.errors import ToolError
 from retinue.run.events import ToolResult
-from retinue.run.mcp.faults import LinkError
+from retinue.run.mcp.faults import BusyError, LinkError, LostAnswerError
 from retinue.run.ports import Lookup, Tool
 from retinue.values import JsonValue
 
@@ -26,6 +26,8 @@ COMMAND_TIMEOUT = 20.0
 _CLOSE_TIMEOUT = 6.0
 _FIRST_DELAY = 0.25
 _LONGEST_DELAY = 60.0
+# A server that says when to come back is waited for so long.
+_LONGEST_BUSY = 5.0
 # A session shorter than this is a crash loop, not a life.
 _HEALTHY = 5.0
 
@@ -57,7 +59,9 @@ class Connection:
         self.problem: str | None = None
         self.tools: tuple[Tool, ...] = ()
         self._lookup = lookup
-        self._connect_timeout = connect_timeout or _default_timeout(server)
+        self._connect_timeout = (
+            connect_timeout or server.connect_timeout or _default_timeout(server)
+        )
         self.refused = False
         self.era = era
         self._user_token = user_token
@@ -116,15 +120,23 @@ class Connection:
     async def _call(self, name: str, arguments: dict[str, JsonValue]) -> ToolResult:
         for last in (False, True):
             session = await self._live()
+            again = not last and self.server.trusted and name in session.repeatable
             if name not in {tool.name for tool in self.tools}:
                 raise ToolError(f"The tool server '{self._name}' offers no tool '{name}'.")
             try:
                 return await session.call(name, arguments)
             except LinkError as fault:
                 session.end(str(fault))
-                # Sent again only where the server certainly did not run it the first time.
-                if fault.delivered or last:
+                # Sent again where the server certainly did not run it the first time, or may.
+                if last or (fault.delivered and not again):
                     raise ToolError(self._lost(fault)) from fault
+            except LostAnswerError:
+                if not again:
+                    raise
+            except BusyError as busy:
+                if last or busy.wait > _LONGEST_BUSY:
+                    raise
+                await asyncio.sleep(busy.wait)
         raise AssertionError("unreachable")
 
     def _lost(self, fault: LinkError) -> str:
@@ -159,7 +171,13 @@ class Connection:
         failures = 0
         try:
             while True:
-                lived = await self._one_session()
+                try:
+                    lived = await self._one_session()
+                except Exception:
+                    # A bug of ours: it costs this server, and says so.
+                    log.exception("the session with '%s' failed unexpectedly", self._name)
+                    self._down("its session failed unexpectedly", refused=False)
+                    lived = 0.0
                 failures = 0 if lived > _HEALTHY else failures + 1
                 if failures:
                     delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (failures - 1))

@@ -1,6 +1,6 @@
 """What can go wrong between us and a tool server, in words that name no secret."""
 
-from retinue.errors import RetinueError
+from retinue.errors import RetinueError, ToolError
 
 
 class LinkError(RetinueError):
@@ -12,6 +12,18 @@ class LinkError(RetinueError):
     def __init__(self, problem: str, *, delivered: bool = True) -> None:
         super().__init__(problem)
         self.delivered = delivered
+
+
+class LostAnswerError(ToolError):
+    """A call's answer is lost, and the session goes on: it may have taken effect."""
+
+
+class BusyError(ToolError):
+    """The server refused the call for now, and did not run it; `wait` is in seconds."""
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 def clip(text: str, limit: int = 300) -> str:

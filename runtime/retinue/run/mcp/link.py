@@ -49,6 +49,12 @@ class Exchange:
     def refused(self) -> bool:
         return self.status is not None and self.status >= 300
 
+    @property
+    def wait(self) -> float | None:
+        """The seconds to wait, where the server wants that and they are a number."""
+        told = self.retry_after or ""
+        return float(told) if told.isdecimal() and len(told) < 6 else None
+
     def words(self) -> str:
         """`answered 429 (too many requests; retry after 3 s)`."""
         known = _WORDS | _USERS_WORDS if self.as_user else _WORDS

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Any, Self
@@ -24,25 +25,29 @@ _MOST_PAGES = 100
 _MOST_TOOLS = 2000
 _MOST_BYTES = 8_000_000
 _KEPT = ("name", "title", "description")
+_HINTS = ("readOnlyHint", "idempotentHint")
 
 
-async def list_tools(client: Client, server: str) -> list[Tool]:
-    """Every tool, over all pages, in the server's order; a name listed twice counts once.
+async def list_tools(client: Client, server: str) -> tuple[list[Tool], frozenset[str]]:
+    """Every tool, over all pages, in the server's order; a name listed twice counts once. Then the
+    names of those that, as the server says, change nothing or can be called twice.
 
     Of a list without end, the first 2,000 tools or 8 MB.
     """
     tools: dict[str, Tool] = {}
+    repeatable: set[str] = set()
     size = 0
-    async for tool in _listed(client):
+    async for tool, repeats in _listed(client):
         size += len(tool.name) + len(tool.description) + len(orjson.dumps(tool.parameters))
         if len(tools) == _MOST_TOOLS or size > _MOST_BYTES:
             log.warning("'%s' lists too many tools; the first %d are used", server, len(tools))
             break
-        tools.setdefault(tool.name, tool)
-    return list(tools.values())
+        if tools.setdefault(tool.name, tool) is tool and repeats:
+            repeatable.add(tool.name)
+    return list(tools.values()), frozenset(repeatable)
 
 
-async def _listed(client: Client) -> AsyncIterator[Tool]:
+async def _listed(client: Client) -> AsyncIterator[tuple[Tool, bool]]:
     cursor: str | None = None
     seen: set[str] = set()
     for _ in range(_MOST_PAGES):
@@ -54,7 +59,10 @@ async def _listed(client: Client) -> AsyncIterator[Tool]:
                 return
             raise
         for tool in page.tools:
-            yield Tool(tool.name, tool.description or tool.title or "", tool.input_schema)
+            hints = tool.annotations
+            repeats = bool(hints and (hints.read_only_hint or hints.idempotent_hint))
+            shown = Tool(tool.name, tool.description or tool.title or "", tool.input_schema)
+            yield shown, repeats
         cursor = page.next_cursor
         if cursor is None or cursor in seen:
             return
@@ -64,7 +72,13 @@ async def _listed(client: Client) -> AsyncIterator[Tool]:
 def selected(tools: list[Tool], server: ToolServer) -> tuple[Tool, ...]:
     """The tools that `include` and `exclude` leave; a filter that matches none is logged."""
     names = [tool.name for tool in tools]
-    for which, globs in (("include", server.include), ("exclude", server.exclude)):
+    wanted = {
+        "include": server.include,
+        "exclude": server.exclude,
+        "rename": [name for name, _ in server.rename],
+        "descriptions": [name for name, _ in server.descriptions],
+    }
+    for which, globs in wanted.items():
         for glob in globs:
             if not any(fnmatchcase(name, glob) for name in names):
                 log.warning(
@@ -75,6 +89,12 @@ def selected(tools: list[Tool], server: ToolServer) -> tuple[Tool, ...]:
                     clip(", ".join(names), 2000) or "none",
                 )
     return tuple(tool for tool in tools if _chosen(tool.name, server))
+
+
+def described(tools: Iterable[Tool], server: ToolServer) -> tuple[Tool, ...]:
+    """The tools with the descriptions that the agent's file gives them."""
+    given = dict(server.descriptions)
+    return tuple(replace(t, description=given.get(t.name, t.description)) for t in tools)
 
 
 def _chosen(name: str, server: ToolServer) -> bool:
@@ -181,6 +201,9 @@ def _problem(raw: Any) -> str | None:
 def _plain(raw: dict[str, Any]) -> dict[str, Any]:
     """Only what is used, so that an oddity elsewhere (icons, annotations) costs nothing."""
     tool = {key: raw[key] for key in _KEPT if key in raw}
+    hints = raw.get("annotations")
+    if isinstance(hints, dict):
+        tool["annotations"] = {hint: hints.get(hint) is True for hint in _HINTS}
     tool["inputSchema"] = {"type": "object", **(raw.get("inputSchema") or {})}
     for key in ("title", "description"):
         if not isinstance(tool.get(key, ""), str):

@@ -1,6 +1,8 @@
 """A tool's answer as MCP has it → a `ToolResult` that a model can read."""
 
-from typing import Any
+import re
+from itertools import islice
+from typing import Any, TypeGuard
 
 import orjson
 from mcp.types import (
@@ -16,20 +18,29 @@ from mcp.types import (
 from retinue.run.events import ToolResult
 from retinue.run.mcp.faults import clip
 from retinue.run.mcp.secrets import Secrets
+from retinue.run.messages import ImagePart
 
-# Characters of text given to a model, and bytes of structured content given to a program.
-MOST_TEXT = 200_000
+# Characters of text kept, and bytes of structured content given to a program.
+MOST_TEXT = 2_000_000
 MOST_STRUCTURED = 2_000_000
 NOTHING = "(the tool returned nothing)"
 
+_MOST_IMAGES = 8
+# Bytes of one image, in base64; what providers take is about this.
+_LARGEST_IMAGE = 7_000_000
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_SEEN = ("image/png", "image/jpeg", "image/gif", "image/webp")
+
 
 def tool_result(result: CallToolResult, secrets: Secrets) -> ToolResult:
-    """Its text; or, where it has none, its structured content as JSON; and notes for the rest.
+    """Its text; or, where it has none, its structured content as JSON; its images; and notes for
+    the rest.
 
     What the server quotes of `secrets` is taken out.
     """
     texts = [text for block in result.content if (text := _text(block)) is not None]
-    notes = [note for block in result.content if (note := _note(block)) is not None]
+    pictures = list(islice(filter(_is_seen, result.content), _MOST_IMAGES))
+    notes = [note for block in result.content if (note := _note(block, pictures)) is not None]
     structured = result.structured_content
     # What can't be JSON is left to the text.
     encoded = b"" if structured is None else _json(structured)
@@ -39,7 +50,8 @@ def tool_result(result: CallToolResult, secrets: Secrets) -> ToolResult:
     if fits and secrets.redacted(encoded.decode()) != encoded.decode():
         structured = secrets.redacted_json(structured)
     text = capped(secrets.redacted("\n".join([*texts, *notes]))) or NOTHING
-    return ToolResult(text, bool(result.is_error), structured if fits else None)
+    images = tuple(ImagePart(f"data:{p.mime_type};base64,{p.data}") for p in pictures)
+    return ToolResult(text, bool(result.is_error), structured if fits else None, images)
 
 
 def capped(text: str, limit: int = MOST_TEXT) -> str:
@@ -66,11 +78,22 @@ def _text(block: Any) -> str | None:
     return None
 
 
-def _note(block: Any) -> str | None:
+def _is_seen(block: Any) -> TypeGuard[ImageContent]:
+    """Whether it is an image that models take."""
+    return (
+        isinstance(block, ImageContent)
+        and block.mime_type in _SEEN
+        and 0 < len(block.data) <= _LARGEST_IMAGE
+        and _BASE64.fullmatch(block.data) is not None
+    )
+
+
+def _note(block: Any, pictures: list[ImageContent]) -> str | None:
     """Never the bytes themselves: base64 in a prompt is noise at a price."""
     if isinstance(block, ImageContent | AudioContent):
         size = len(block.data.rstrip("=")) * 3 // 4
-        return f"[{block.type}: {clip(block.mime_type, 80)}, {size:,} bytes, not shown]"
+        shown = "" if any(block is picture for picture in pictures) else ", not shown"
+        return f"[{block.type}: {clip(block.mime_type, 80)}, {size:,} bytes{shown}]"
     if isinstance(block, ResourceLink):
         return f"[resource: {clip(block.name, 200)} at {clip(str(block.uri), 500)}]"
     if isinstance(block, EmbeddedResource) and isinstance(block.resource, BlobResourceContents):

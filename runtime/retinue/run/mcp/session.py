@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 
 from mcp import Client, MCPError
 from mcp.types import (
@@ -22,11 +23,12 @@ from retinue import __version__
 from retinue.agent import Http, Stdio, ToolServer
 from retinue.errors import RetinueError, ToolError
 from retinue.run.events import ToolResult
-from retinue.run.mcp.faults import LinkError, clip
+from retinue.run.mcp.faults import BusyError, LinkError, LostAnswerError, clip
 from retinue.run.mcp.genie import Poll, answered, polls, waiting
 from retinue.run.mcp.http import HttpLink
 from retinue.run.mcp.link import Exchange, Link, exchange
-from retinue.run.mcp.listing import Tolerant, list_tools, selected
+from retinue.run.mcp.listing import Tolerant, described, list_tools, selected
+from retinue.run.mcp.offers import Offer, offers
 from retinue.run.mcp.results import tool_result
 from retinue.run.mcp.secrets import Secrets
 from retinue.run.mcp.sse import SseLink
@@ -61,7 +63,8 @@ class Session:
     `era` is what to pass to the next session with the same server, to save its probe.
     With a `user_token`, for servers of the workspace alone, it is that user's session.
     `refused` tells a server that is there and gives this identity no tools from one that is lost.
-    `relisted` is called when `tools` have changed since.
+    `relisted` is called when `tools` have changed since; the `repeatable` ones are those that the
+    server says can be called twice.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Session:
     ) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tools: tuple[Tool, ...] = ()
+        self.repeatable: frozenset[str] = frozenset()
         self._problem: str | None = None
         self.era = era
         self._server = server
@@ -87,6 +91,7 @@ class Session:
         self._done = asyncio.Event()
         self._connecting = self._exchange()
         self._polls: dict[str, Poll] = {}
+        self._offers: dict[str, Offer] = {}
         self._probe: asyncio.Task[None] | None = None
         self.refused = False
         # Whether the server took up the session: then its era was not the problem.
@@ -159,6 +164,10 @@ class Session:
         try:
             return await self._answered(name, arguments)
         # Without their causes, which say it unredacted.
+        except BusyError as busy:
+            raise BusyError(self._secrets.redacted(str(busy)), busy.wait) from None
+        except LostAnswerError as lost:
+            raise LostAnswerError(self._secrets.redacted(str(lost))) from None
         except ToolError as error:
             raise ToolError(self._secrets.redacted(str(error))) from None
         except LinkError as fault:
@@ -189,7 +198,11 @@ class Session:
         record = self._exchange()
         token = exchange.set(record)
         try:
-            result = await self._client.call_tool(name, arguments)
+            offer = self._offers.get(name)
+            if offer:
+                result = await offer.run(self._client, arguments)
+            else:
+                result = await self._client.call_tool(name, arguments)
         except MCPError as error:
             raise await self._explained(error, record) from error
         except Exception as error:
@@ -248,10 +261,14 @@ class Session:
                 await asyncio.wait(beside)
 
     async def _list(self, client: Client) -> tuple[Tool, ...]:
-        listed = await list_tools(client, self._server.name)
+        listed, self.repeatable = await list_tools(client, self._server.name)
         self._polls = polls(listed)
-        shown = waiting(selected(listed, self._server), self._polls)
-        return tuple(map(self._redacted, shown))
+        shown = described(waiting(selected(listed, self._server), self._polls), self._server)
+        taken = {tool.name for tool in listed}
+        self._offers = {
+            o.tool.name: o for o in offers(client, self._server) if o.tool.name not in taken
+        }
+        return (*map(self._redacted, shown), *(offer.tool for offer in self._offers.values()))
 
     async def _hear(self, message: object) -> None:
         if isinstance(message, ToolListChangedNotification):
@@ -285,7 +302,7 @@ class Session:
             return LinkError(record.words(), delivered=False)
         name = self._server.name
         if record.fault:
-            return ToolError(
+            return LostAnswerError(
                 f"The tool server '{name}' failed during the call: {record.fault}. "
                 "The call may have taken effect."
             )
@@ -297,7 +314,9 @@ class Session:
             await self._done.wait()
             return LinkError(self.problem or "the connection was lost")
         if record.refused:
-            return ToolError(f"The call failed: the tool server '{name}' {record.words()}.")
+            refusal = f"The call failed: the tool server '{name}' {record.words()}."
+            wait = record.wait if record.status == HTTPStatus.TOO_MANY_REQUESTS else None
+            return ToolError(refusal) if wait is None else BusyError(refusal, wait)
         said = self._clipped(error.message, 2000)
         return ToolError(f"The tool server '{name}' refused the call: {said}")
 

@@ -35,6 +35,12 @@ def check_parts(conversation: Sequence[Message], route: Route) -> None:
                     )
 
 
+def takes_images(route: Route) -> bool:
+    """Whether all models of a route are known to take images: these come by themselves."""
+    every = (d for one in (route, *route.fallbacks) for d in one.deployments)
+    return all(facts(deployment.model).images is True for deployment in every)
+
+
 def _kind(part: Part) -> str | None:
     """What a model must take for it; None for text, and for files of which nothing is known."""
     match part:
