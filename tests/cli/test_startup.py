@@ -19,7 +19,9 @@ finally:
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["validate"], ["schema"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["validate"], ["schema"], ["doctor", "--help"]]
+)
 def test_nothing_heavy_is_imported(project, words):
     done = subprocess.run(
         [sys.executable, "-c", PROBE, *words],

@@ -75,6 +75,7 @@ def test_whether_agents_can_run(serving, must, may, status, code):
         answer = http.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (code, status)
     assert answer.json()["agents"] == {"strict": status == "ready", "easy": True}
+    assert answer.json()["servers"]["easy"] == {"may": {"state": may, "tools": 1}}
 
 
 def test_it_is_not_ready_where_no_agent_can_run(serving):

@@ -13,6 +13,7 @@ from retinue.cli import (
     bundle,
     chat,
     deploy,
+    doctor,
     logs,
     models,
     plan,
@@ -60,7 +61,22 @@ def _root(
     choose_project(ctx, project)
 
 
-for verb in (validate, show, ask, chat, serve, bundle, plan, deploy, rollback, logs, proxy, schema):
+_VERBS = (
+    validate,
+    show,
+    doctor,
+    ask,
+    chat,
+    serve,
+    bundle,
+    plan,
+    deploy,
+    rollback,
+    logs,
+    proxy,
+    schema,
+)
+for verb in _VERBS:
     app.command()(verb.command)
 app.add_typer(models.app, name="models")
 

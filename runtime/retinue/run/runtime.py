@@ -261,7 +261,9 @@ class Runtime:
         return self._ready[name].toolbox.tools
 
     def health(self) -> dict[str, JsonValue]:
-        """Each agent's tool servers: `{agent: {server: {"state", "problem", "tools": n}}}`."""
+        """Each agent's tool servers: `{agent: {server: {"state", "problem", "tools": n,
+        "latency_seconds", "protocol"}}}`; the time is what getting ready took.
+        """
         return {
             name: {server.name: self._server_health(server) for server in agent.mcp_servers}
             for name, agent in self.agents.items()
@@ -273,6 +275,8 @@ class Runtime:
             "state": connection.state,
             "problem": connection.problem,
             "tools": len(connection.tools),
+            "latency_seconds": connection.latency and round(connection.latency, 3),
+            "protocol": connection.protocol,
         }
 
 

@@ -139,23 +139,29 @@ class Info:
 
         @router.get(
             "/health/ready",
-            summary="Whether agents can run: 503 where none can",
+            summary="Whether agents can run, and their tool servers: 503 where none can",
             responses={
                 **_told(
-                    shape(status=TEXT, agents=ANYTHING),
-                    {"status": "ready", "agents": {"genie-analyst": True}},
+                    shape(status=TEXT, agents=ANYTHING, servers=ANYTHING),
+                    {
+                        "status": "ready",
+                        "agents": {"genie-analyst": True},
+                        "servers": {"genie-analyst": {"bakehouse": {"state": "up", "tools": 1}}},
+                    },
                 ),
                 503: {"description": "None can: a required tool server is down, or it drains."},
             },
         )
         async def ready(request: Request) -> JSONResponse:
-            status, able = readiness(self._runtime.agents, self._runtime.health())
+            known = self._runtime.health()
+            status, able = readiness(self._runtime.agents, known)
             agents = {name: able[name] for name in self._open(request)}
             if self._house.shut:
                 status = "draining"
+            servers = {name: known[name] for name in agents}
             bad = status in ("not_ready", "draining")
             code = HTTPStatus.SERVICE_UNAVAILABLE if bad else HTTPStatus.OK
-            return JSONResponse({"status": status, "agents": agents}, code)
+            return JSONResponse({"status": status, "agents": agents, "servers": servers}, code)
 
         @router.get(
             "/healthcheck",

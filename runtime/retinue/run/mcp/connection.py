@@ -43,6 +43,7 @@ class Connection:
     the newer one they are listed once per session, as following it costs a request held open.
     With a `user_token` it is that user's, and else this process's own, also for a server with
     `auth: user`: `UserConnection` keeps the two apart. `era` saves the probe, where it is known.
+    `latency` is what getting ready took last, in seconds; `protocol` the version of MCP spoken.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Connection:
         )
         self.refused = False
         self.era = era
+        self.latency: float | None = None
+        self.protocol: str | None = None
         self._user_token = user_token
         self._session: Session | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -204,6 +207,7 @@ class Connection:
         )
         task = asyncio.create_task(session.run(), name=f"mcp session {self._name}")
         clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             waiting = {task, session.ready}
             await asyncio.wait(
@@ -212,6 +216,7 @@ class Connection:
             if not session.ready.done():
                 self._down(session.problem or self._too_slow(), refused=session.refused)
                 return 0.0
+            self.latency = clock() - began
             self._up(session)
             began = clock()
             await asyncio.wait({task})
@@ -227,6 +232,7 @@ class Connection:
     def _up(self, session: "Session") -> None:
         self.state, self.problem = "up", None
         self.tools, self._session, self.era = session.tools, session, session.era
+        self.protocol = session.protocol
         self.refused = False
         log.info("tool server '%s' is up with %d tools", self._name, len(self.tools))
         self._settle()

@@ -94,6 +94,7 @@ class Session:
         self._offers: dict[str, Offer] = {}
         self._probe: asyncio.Task[None] | None = None
         self.refused = False
+        self.protocol: str | None = None
         # Whether the server took up the session: then its era was not the problem.
         self._spoken = False
 
@@ -247,6 +248,7 @@ class Session:
         ) as client:
             self._spoken, self.problem = True, None
             self.tools = await self._list(client)
+            self.protocol = client.protocol_version
             legacy = client.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS
             self.era = "sse" if mode == "sse" else "legacy" if legacy else "auto"
             self._client = client

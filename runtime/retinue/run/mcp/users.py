@@ -104,6 +104,14 @@ class UserConnection:
         return why
 
     @property
+    def latency(self) -> float | None:
+        return self._own.latency
+
+    @property
+    def protocol(self) -> str | None:
+        return self._own.protocol
+
+    @property
     def tools(self) -> tuple[Tool, ...]:
         """Those that the app may list."""
         return self._own.tools
