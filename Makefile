@@ -15,7 +15,7 @@ DEV_READY := .venv/.dev-ready
 # uv must not walk up to a project file or read a lock: the requirements files decide.
 INSTALL := $(UV) pip install --quiet --no-config --python $(BIN)/python
 
-.PHONY: help setup serve ask chat test test-clients test-mcp test-deploy fuzz check format lint types imports generated \
+.PHONY: help setup serve ask chat test test-clients test-servers test-mcp test-deploy fuzz check format lint types imports generated \
         generate requirements bench clean
 
 help: ## list the targets
@@ -40,6 +40,9 @@ test-clients: $(DEV_READY) ## ask a served agent with real OpenAI clients (CLIEN
 
 test-mcp: $(DEV_READY) ## put every known fault into tool servers, at every point (7 minutes)
 	$(BIN)/pytest -n auto -m faults tests/run/test_mcp_faults.py
+
+test-servers: $(DEV_READY) ## use real tool servers from npm and PyPI (SERVERS="everything duckdb")
+	$(BIN)/python tests/real_servers/try_all.py $(SERVERS)
 
 fuzz: $(DEV_READY) ## look for inputs that break it, beyond the fixed examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto --timeout 1200 -m hypothesis
@@ -85,7 +88,7 @@ requirements: $(UV) ## bring the pinned requirements files up to date with pypro
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
 	    $${set#* } -o requirements/$${set%% *}.txt || exit 1; \
 	done
-	@for pins in tests/clients/requirements/*.in; do \
+	@for pins in tests/clients/requirements/*.in tests/real_servers/requirements/*.in; do \
 	  without=$${pins%.in}.without; \
 	  UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
@@ -98,7 +101,7 @@ requirements: $(UV) ## bring the pinned requirements files up to date with pypro
 	  -o runtime/retinue/bundle/requirements.txt
 
 clean: ## remove what make made
-	rm -rf .venv .clients .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .clients .servers .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUN_READY): $(UV) requirements/run.txt pyproject.toml
 	@echo "Setting up .venv ..."

@@ -12,7 +12,7 @@ _LONGEST = 500
 _TRACEBACK = "Traceback (most recent call last):"
 _TELLING = re.compile(
     r"error|\berr\b|exception|fatal|panic|fail|can(?:no|')t|could not|unable|not found|no such|"
-    r"missing|denied|invalid|refused|required|no solution|usage:",
+    r"missing|fault\b|denied|invalid|refused|required|no solution|usage:",
     re.IGNORECASE,
 )
 # Frames of a stack, marks under code, and what package managers say of their logs.
@@ -34,7 +34,12 @@ class LastWords:
         self._lines.append(line)
 
     def __str__(self) -> str:
-        """Of a Python traceback its end, else from the first recent complaint on, else the end."""
+        """The complaint, or else the last line."""
+        return self.complaint or _joined(list(self._lines)[-1:])
+
+    @property
+    def complaint(self) -> str:
+        """Of a Python traceback its end, else from the first recent complaint on; else nothing."""
         lines = list(self._lines)
         if _TRACEBACK in lines:
             last = len(lines) - lines[::-1].index(_TRACEBACK)
@@ -42,7 +47,7 @@ class LastWords:
             return _joined(lines[ends[-1] :] if ends else lines[-1:])
         recent = [line for line in lines[-_RECENT:] if not _NOISE.match(line)]
         first = next((n for n, line in enumerate(recent) if _TELLING.search(line)), None)
-        return _joined(recent[-1:] if first is None else recent[first:])
+        return "" if first is None else _joined(recent[first:])
 
 
 def _joined(lines: list[str]) -> str:

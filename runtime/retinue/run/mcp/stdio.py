@@ -205,8 +205,10 @@ class StdioLink:
             self._fault = LinkError("it closed its output")
             return
         await asyncio.wait({hearer}, timeout=0.2)
-        said = str(self._words)
-        ended = how_it_ended(process.returncode or 0)
+        code = process.returncode or 0
+        # One that was killed had no time to say why: its last line is about something else.
+        said = str(self._words) if code > 0 else self._words.complaint
+        ended = how_it_ended(code)
         self._fault = LinkError(f"{ended}: {said}" if said else ended)
 
 
