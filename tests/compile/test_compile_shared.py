@@ -154,14 +154,14 @@ def test_a_long_chain_is_refused(tmp_path: Path) -> None:
 def test_a_runtime_refuses_what_it_can_not_do(tmp_path: Path) -> None:
     files = {
         "retinue.yaml": "store: sqlite:///${env.DB:-x.db}\n",
-        "agents/a.yaml": MINIMAL + "session: {compaction: {at_tokens: 5000}}\n",
+        "agents/a.yaml": MINIMAL + "guardrails: {input: [pii]}\n",
     }
     (agent,) = compiled(tmp_path, files).checked()
     assert agent.store == Store(url=Template(("sqlite:///", Ref("env", "DB", "x.db"))))
     with pytest.raises(NotSupportedError) as raised:
         Runtime([agent])
     assert str(raised.value).splitlines()[1:] == [
-        "agents/a.yaml:3:1: 'session' is not supported yet",
+        "agents/a.yaml:3:1: 'guardrails' is not supported yet",
         "retinue.yaml:1:1: 'store' is not supported yet",
     ]
 

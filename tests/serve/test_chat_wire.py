@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas import conforms
 
 from retinue.run.events import (
+    Compacted,
     ModelFinished,
     ModelRetried,
     ReasoningDelta,
@@ -156,6 +157,22 @@ def test_steps_as_an_extension():
     assert whole(RUN, "extension")["x_retinue"] == {"steps": [failed]}
 
 
+def test_a_shortened_conversation_is_a_step():
+    done = Compacted(81_000, 12_400, 34)
+    line = "Shortened 34 earlier messages: 81,000 → 12,400 tokens."
+    assert done.summary == line
+    assert Compacted(81_000, 12_400, 0).summary.startswith("Shortened earlier results of tools: ")
+    events = [TurnStarted(1), done, TextDelta("fine"), RUN[-1]]
+    assert deltas(frames(events), "reasoning_content") == [f"{line}\n"]
+    assert whole(events)["choices"][0]["message"]["reasoning_content"] == f"{line}\n"
+    told = {"compaction": {"before": 81_000, "after": 12_400, "messages": 34}}
+    steps = [c["x_retinue"]["step"] for c in frames(events, steps="extension") if "x_retinue" in c]
+    assert steps == [told]
+    assert whole(events, "extension")["x_retinue"] == {"steps": [told]}
+    (drawn,) = [c["event"] for c in frames(events, steps="openwebui") if "event" in c]
+    assert drawn["data"] == {"description": line, "done": True}
+
+
 def test_steps_as_open_webui_draws_them():
     told = [c["event"] for c in frames(RUN, steps="openwebui") if "event" in c]
     assert told == [
@@ -284,6 +301,7 @@ happenings = st.one_of(
     st.builds(TextDelta, texts),
     st.builds(ReasoningDelta, texts),
     st.builds(RefusalDelta, texts),
+    st.builds(Compacted, st.just(9000), st.just(900), st.integers(0, 9)),
     st.builds(ModelRetried, texts, st.just("timeout"), texts),
     st.builds(ModelFinished, st.just("stop")),
     st.builds(ToolStarted, calls_made),

@@ -11,6 +11,7 @@ from schemas import conforms
 
 from retinue.errors import ModelError
 from retinue.run.events import (
+    Compacted,
     ModelRetried,
     ReasoningDelta,
     RefusalDelta,
@@ -183,6 +184,15 @@ def test_tools_that_never_answer_are_closed():
     events = [TextDelta("a"), ToolStarted(CALL), RunFinished("length", SPENT, 1, (), "timeout")]
     final = replayed(streamed(events))
     assert final["output"][1]["status"] == "failed"
+
+
+def test_a_shortened_conversation_counts_as_reasoning():
+    events = [TurnStarted(1), Compacted(9_000, 900, 4), TextDelta("a"), RUN[-1]]
+    for style in ("openai", "mlflow"):
+        final = replayed(streamed(events, style))
+        assert "Shortened 4 earlier messages" in json.dumps(final["output"][0])
+        assert whole(events, style)["output"] == final["output"]
+    assert "Shortened" not in json.dumps(whole(events, "hidden"))
 
 
 def test_nothing_goes_out_before_there_is_something_to_say():

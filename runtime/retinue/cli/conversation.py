@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 
 from retinue.run.events import (
+    Compacted,
     Event,
     RunFinished,
     TextDelta,
@@ -57,7 +58,9 @@ class Transcript:
         raise AssertionError("a run ends with RunFinished")
 
     def _step(self, event: Event) -> None:
-        if isinstance(event, ToolStarted):
+        if isinstance(event, Compacted):
+            self._tell(event.summary)
+        elif isinstance(event, ToolStarted):
             self._tell(f"→ {event.call.name} {event.call.arguments}")
         elif isinstance(event, ToolFinished):
             mark = "✗" if event.result.is_error else "✓"

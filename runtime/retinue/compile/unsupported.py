@@ -11,7 +11,6 @@ _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
     ("skills", "*", "scripts"),
     ("mcp_servers", "*", "tools", "require_approval"),
     ("guardrails",),
-    ("session",),
 )
 # `deploy` is not among them: nothing of it concerns a run.
 

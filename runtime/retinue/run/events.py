@@ -122,6 +122,25 @@ class ModelRetried:
 
 
 @dataclass(frozen=True, slots=True)
+class Compacted:
+    """The conversation was too long for the model, which is sent a shorter one.
+
+    `before` and `after` are about how many tokens; `messages` were summed up, and old results of
+    tools cut short.
+    """
+
+    before: int
+    after: int
+    messages: int
+
+    @property
+    def summary(self) -> str:
+        """It in a sentence."""
+        what = f"{self.messages} earlier messages" if self.messages else "earlier results of tools"
+        return f"Shortened {what}: {self.before:,} → {self.after:,} tokens."
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFinished:
     """A model call is complete: a provider's own finish reason was received.
 
@@ -180,6 +199,7 @@ ModelEvent = (
     | ToolCall
     | Thought
     | ModelRetried
+    | Compacted
     | ModelFinished
 )
 Event = (
@@ -188,6 +208,7 @@ Event = (
     | ReasoningDelta
     | RefusalDelta
     | ModelRetried
+    | Compacted
     | ModelFinished
     | ToolStarted
     | ToolFinished

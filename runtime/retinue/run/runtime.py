@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,6 +12,7 @@ from retinue.agent import Agent, ToolServer
 from retinue.errors import NotReadyError, NotSupportedError, RequestError
 from retinue.run.budget import Budget
 from retinue.run.caller import Caller
+from retinue.run.compaction import Compacting, Summaries
 from retinue.run.context import RunContext
 from retinue.run.events import Event, RunFinished
 from retinue.run.loop import run
@@ -44,6 +45,12 @@ class _Ready:
     model: Model
     toolbox: AgentToolbox
     prompt: Prompt
+    summaries: Summaries = field(default_factory=Summaries)
+
+    def model_for(self, budget: Budget) -> Model:
+        """The model as one run asks it."""
+        bound = self.agent.compaction
+        return Compacting(self.model, bound, budget, self.summaries) if bound else self.model
 
 
 class Runtime:
@@ -198,7 +205,7 @@ class Runtime:
             context = RunContext(spent, caller, trace=trace)
             events = run(
                 (Message("system", system), *conversation) if system else conversation,
-                model=ready.model,
+                model=ready.model_for(spent),
                 toolbox=RunToolbox(toolbox, partial(takes_images, ready.agent.model)),
                 options=_allowed(options, ready.agent, toolbox),
                 context=context,

@@ -1,6 +1,7 @@
 """The events of one model call → those to show, and the answer they make."""
 
 from retinue.run.events import (
+    Compacted,
     Event,
     ModelEvent,
     ModelFinished,
@@ -44,7 +45,7 @@ class Turn:
             self.finish = event
         elif isinstance(event, RefusalDelta):
             self.refused = True
-        elif not isinstance(event, ReasoningDelta | ModelRetried):
+        elif not isinstance(event, ReasoningDelta | ModelRetried | Compacted):
             return None
         return event
 

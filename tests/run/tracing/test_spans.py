@@ -11,7 +11,7 @@ from retinue.agent import Agent, Limits, Observability, SubAgent
 from retinue.errors import ModelError
 from retinue.route import Price
 from retinue.run.caller import Caller
-from retinue.run.events import ModelRetried, TextDelta, Usage
+from retinue.run.events import Compacted, ModelRetried, TextDelta, Usage
 from retinue.run.messages import ImagePart, Message, TextPart
 from retinue.run.runtime import Runtime
 from retinue.testing import ScriptedModel, agent, calls, route, says
@@ -174,6 +174,16 @@ async def test_a_models_failures_are_told() -> None:
         assert span.failed
         assert span.attributes["error.type"] == "unavailable"
     assert b"sk-secret" not in seen.raw
+
+
+async def test_a_shortened_conversation_is_told() -> None:
+    model = ScriptedModel([Compacted(9_000, 900, 4), *says("ok")])
+    with collector() as seen:
+        await play(agent(observability=observed(seen)), model)
+    ((name, told),) = seen.span("invoke_agent tester").events
+    assert name == "retinue.compacted"
+    assert told["retinue.tokens_before"] == 9_000
+    assert told["retinue.messages_summed_up"] == 4
 
 
 async def test_a_run_that_its_caller_leaves_is_recorded_to_there() -> None:

@@ -19,6 +19,7 @@ from retinue.agent import Agent
 from retinue.errors import ModelError, RequestError
 from retinue.run.caller import Caller
 from retinue.run.events import (
+    Compacted,
     Event,
     ModelFinished,
     ModelRetried,
@@ -168,6 +169,14 @@ class RunSpans:
             }
             self._model.add_event("retinue.model_retried", told)
 
+    def _compaction(self, event: Compacted) -> None:
+        told: Attributes = {
+            "retinue.tokens_before": event.before,
+            "retinue.tokens_after": event.after,
+            "retinue.messages_summed_up": event.messages,
+        }
+        self._root.add_event("retinue.compacted", told)
+
     def _answer(self, event: ModelFinished) -> None:
         span, self._model = self._model, None
         if span is None:
@@ -236,6 +245,7 @@ _TAKE: Mapping[type, Callable[[RunSpans, Any], None]] = {
     ReasoningDelta: RunSpans._hear,  # noqa: SLF001
     RefusalDelta: RunSpans._hear,  # noqa: SLF001
     ModelRetried: RunSpans._retry,  # noqa: SLF001
+    Compacted: RunSpans._compaction,  # noqa: SLF001
     ModelFinished: RunSpans._answer,  # noqa: SLF001
     ToolStarted: RunSpans._call,  # noqa: SLF001
     ToolFinished: RunSpans._returned,  # noqa: SLF001

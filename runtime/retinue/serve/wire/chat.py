@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from retinue.run.events import (
+    Compacted,
     Event,
     ReasoningDelta,
     RefusalDelta,
@@ -28,7 +29,7 @@ from retinue.run.events import (
 )
 from retinue.run.messages import ToolCall
 from retinue.serve.wire.errors import ErrorAnswer
-from retinue.serve.wire.steps import Step, StepsMode, step
+from retinue.serve.wire.steps import Shortening, Step, StepEvent, StepsMode, step
 
 EXTENSION = "x_retinue"
 _DONE = b"data: [DONE]\n\n"
@@ -78,7 +79,7 @@ class ChatStream:
             return self._delta(self._reasoning, self._thinking.add(text)) if text else b""
         if isinstance(event, TurnStarted):
             self._text.next_turn()
-        elif isinstance(event, ToolStarted | ToolFinished):
+        elif isinstance(event, ToolStarted | ToolFinished | Compacted):
             return self._opening() + self._step(event)
         elif isinstance(event, RefusalDelta):
             start = self._delta_start + b'"refusal":'
@@ -101,7 +102,7 @@ class ChatStream:
         self._begun = True
         return self._role
 
-    def _step(self, event: ToolStarted | ToolFinished) -> bytes:
+    def _step(self, event: StepEvent) -> bytes:
         if self._steps == "off":
             return b""
         shown = step(event)
@@ -156,7 +157,7 @@ class ChatAnswer:
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._mode = steps
-        self._steps: list[Step] = []
+        self._steps: list[Step | Shortening] = []
         self.finish: RunFinished | None = None
 
     def add(self, event: Event) -> None:
@@ -171,17 +172,17 @@ class ChatAnswer:
             self._refusal.append(event.text)
         elif isinstance(event, TurnStarted):
             self._text.next_turn()
-        elif isinstance(event, ToolStarted | ToolFinished):
+        elif isinstance(event, ToolStarted | ToolFinished | Compacted):
             self._step(event)
         elif isinstance(event, RunFinished):
             self.finish = event
 
-    def _step(self, event: ToolStarted | ToolFinished) -> None:
+    def _step(self, event: StepEvent) -> None:
         if self._mode == "reasoning":
             line = step(event).line
             if line:
                 self._reasoning.append(self._thinking.line(line))
-        elif self._mode == "extension" and isinstance(event, ToolFinished):
+        elif self._mode == "extension" and not isinstance(event, ToolStarted):
             self._steps.append(step(event))
 
     def body(self) -> bytes:
@@ -222,7 +223,7 @@ def call_object(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _extension(finish: RunFinished, steps: list[Step] | None = None) -> dict[str, Any]:
+def _extension(finish: RunFinished, steps: list[Step | Shortening] | None = None) -> dict[str, Any]:
     """What OpenAI has no key for: the steps, and the limit that stopped the run."""
     told: dict[str, Any] = {"steps": [step.object for step in steps]} if steps else {}
     if finish.cause:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from retinue.run.events import (
+    Compacted,
     Event,
     ReasoningDelta,
     RefusalDelta,
@@ -82,6 +83,8 @@ class Output:
             yield from self._think(clean(event.text))
         elif isinstance(event, TurnStarted):
             yield from self._put_down("completed")
+        elif isinstance(event, Compacted) and self._style != "hidden":
+            yield from self._think(f"{event.summary}\n")
         elif isinstance(event, ToolStarted):
             yield from self._put_down("completed")
             yield from self._call(event.call)

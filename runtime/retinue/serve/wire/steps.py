@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from retinue.errors import RequestError
-from retinue.run.events import ToolFinished, ToolStarted
+from retinue.run.events import Compacted, ToolFinished, ToolStarted
 
 StepsMode = Literal["reasoning", "extension", "openwebui", "off"]
 HEADER = "x-retinue-steps"
@@ -92,8 +92,38 @@ class Step:
         return {"type": "status", "data": {"description": told[self.status], "done": done}}
 
 
-def step(event: ToolStarted | ToolFinished) -> Step:
+@dataclass(frozen=True, slots=True)
+class Shortening:
+    """A compaction as it is shown."""
+
+    event: Compacted
+
+    @property
+    def line(self) -> str:
+        """What a reader is told."""
+        return self.event.summary
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The step for programs; lengths are in tokens."""
+        done = self.event
+        return {
+            "compaction": {"before": done.before, "after": done.after, "messages": done.messages}
+        }
+
+    @property
+    def status_event(self) -> dict[str, Any]:
+        """Open WebUI's status event."""
+        return {"type": "status", "data": {"description": self.line, "done": True}}
+
+
+StepEvent = ToolStarted | ToolFinished | Compacted
+
+
+def step(event: StepEvent) -> Step | Shortening:
     """The step that this event is."""
+    if isinstance(event, Compacted):
+        return Shortening(event)
     call = event.call
     arguments = _arguments(call.arguments)
     name = _short(call.name, _LONGEST_ARGUMENTS)
