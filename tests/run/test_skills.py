@@ -49,13 +49,13 @@ def test_long_descriptions_are_shortened_before_skills_are_dropped() -> None:
     assert all(description.endswith("…") for _, description in entries[:40])
 
 
-def test_what_is_dropped_is_named() -> None:
+def test_what_is_left_out_can_be_searched() -> None:
     text = catalogue([skill(f"skill-{n:03}", description="word " * 100) for n in range(300)])
     assert len(text) <= BUDGET
     kept = [name for name, _ in listed(text)]
     assert kept == [f"skill-{n:03}" for n in range(len(kept))]
-    note = ET.fromstring(text).findtext("not_described") or ""
-    assert note.startswith(f"{300 - len(kept)} more by name only: skill-{len(kept):03}, ")
+    note = ET.fromstring(text).findtext("not_listed")
+    assert note == f"{300 - len(kept)} more: find them with search_skills"
 
 
 @given(st.lists(st.tuples(st.text(max_size=64), st.text(max_size=1024)), max_size=60))
@@ -136,6 +136,13 @@ async def test_loading(toolbox: AgentToolbox) -> None:
     unknown = await call(toolbox, "load_skill", name="sql")
     assert unknown.is_error
     assert "sql-style" in unknown.text
+
+
+async def test_a_long_body_is_read_in_pieces() -> None:
+    toolbox = AgentToolbox([], skill_tools([skill(body="x" * 100_000)]))
+    text = (await call(toolbox, "load_skill", name="sql-style")).text
+    assert len(text) < 40_200
+    assert "[cut: read SKILL.md with read_skill_file from offset 40000]" in text
 
 
 async def test_the_list_of_files_is_capped() -> None:

@@ -262,7 +262,7 @@ class DefaultsSpec(Spec):
         examples=["You are a helpful assistant.", {"file": "prompts/analyst.md.j2"}],
     )
     skills: list[Annotated[SkillSpec, Shorthand("name")]] = Field(
-        max_length=100,
+        max_length=2_000,
         default_factory=list,
         json_schema_extra={"default": []},
         description="Skills under skills/ that the agent can load.",

@@ -14,12 +14,15 @@ from retinue.errors import ToolError
 from retinue.run.context import RunContext
 from retinue.run.events import ToolResult
 from retinue.run.ports import Tool
+from retinue.run.skill_search import search_tool
 from retinue.run.toolbox import Arguments, BuiltIn
 from retinue.values import JsonValue
 
 # Characters of the catalogue, as other hosts of Agent Skills allow.
 BUDGET = 8_000
 _SHORTEST_DESCRIPTION = 40
+# Of a skill that was searched for.
+_FOUND_DESCRIPTION = 500
 _MOST_FILES = 100
 _LARGEST_FILE = 10 * 2**20
 # Characters of a file read at once.
@@ -30,11 +33,17 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def skill_tools(skills: Sequence[Skill]) -> tuple[BuiltIn, ...]:
-    """`load_skill` and `read_skill_file` over exactly these skills; none without skills."""
+def skill_tools(skills: Sequence[Skill], budget: int = BUDGET) -> tuple[BuiltIn, ...]:
+    """`load_skill` and `read_skill_file` over exactly these skills; none without skills.
+
+    Where they don't fit the catalogue's budget, `search_skills` comes first, and the tools'
+    schemas don't name them either.
+    """
     if not skills:
         return ()
     by_name = {skill.name: skill for skill in skills}
+    entries = _cleaned(skills)
+    listed = _fits(entries, budget)
 
     async def load(arguments: Arguments, _: RunContext) -> ToolResult:
         return ToolResult(_loaded(_named(by_name, arguments["name"])))
@@ -45,53 +54,69 @@ def skill_tools(skills: Sequence[Skill]) -> tuple[BuiltIn, ...]:
         text = await asyncio.to_thread(_file_text, skill, str(arguments["path"]))
         return ToolResult(_page(text, arguments))
 
-    return BuiltIn(_load_skill(by_name), load), BuiltIn(_read_skill_file(by_name), read)
+    names = list(by_name) if listed else None
+    tools = BuiltIn(_load_skill(names), load), BuiltIn(_read_skill_file(names), read)
+    if listed:
+        return tools
+    shown = [_line(entry, _FOUND_DESCRIPTION) for entry in entries]
+    return search_tool(list(zip(skills, shown, strict=True))), *tools
 
 
 def catalogue(skills: Sequence[Skill], budget: int = BUDGET) -> str:
     """The `<available_skills>` block, in the order given; empty without skills.
 
-    Over the budget, in characters, descriptions are shortened first, all to the same length;
-    then skills are left out from the end, and the block says which.
+    Over the budget, in characters, descriptions are shortened first, all to the same length.
+    If that isn't enough, the first skills are shown, and the others are for `search_skills`.
     """
     if not skills:
         return ""
-    longest = max(len(_clean(skill.description)) for skill in skills)
-    low, high = _SHORTEST_DESCRIPTION, max(longest, _SHORTEST_DESCRIPTION)
-    if len(_block(skills, high)) <= budget:
-        return _block(skills, high)
-    if len(_block(skills, low)) > budget:
-        return _with_dropped(skills, budget)
+    cleaned = _cleaned(skills)
+    if not _fits(cleaned, budget):
+        return _beginning(cleaned, budget)
+    low = _SHORTEST_DESCRIPTION
+    high = max(low, *(len(description) for _, description in cleaned))
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if len(_block(skills, middle)) <= budget else (low, middle - 1)
-    return _block(skills, low)
+        low, high = (middle, high) if len(_block(cleaned, middle)) <= budget else (low, middle - 1)
+    return _block(cleaned, low)
 
 
-def _with_dropped(skills: Sequence[Skill], budget: int) -> str:
-    low, high = 0, len(skills)
+_Entry = tuple[str, str]
+"""A skill's name and description, fit to be shown."""
+
+
+def _cleaned(skills: Sequence[Skill]) -> list[_Entry]:
+    return [(_clean(skill.name), _clean(skill.description)) for skill in skills]
+
+
+def _fits(entries: Sequence[_Entry], budget: int) -> bool:
+    """Whether all can be shown, however shortened."""
+    return len(_block(entries, _SHORTEST_DESCRIPTION)) <= budget
+
+
+def _beginning(entries: Sequence[_Entry], budget: int) -> str:
+    low, high = 0, len(entries)
     while low < high:
         middle = (low + high + 1) // 2
-        fits = len(_partial(skills, middle)) <= budget
+        fits = len(_partial(entries, middle)) <= budget
         low, high = (middle, high) if fits else (low, middle - 1)
-    return _partial(skills, low)
+    return _partial(entries, low)
 
 
-def _partial(skills: Sequence[Skill], kept: int) -> str:
-    dropped = [escape(_clean(skill.name)) for skill in skills[kept:]]
-    shown = ", ".join(dropped[:20]) + (", …" if len(dropped) > 20 else "")
-    note = f"<not_described>{len(dropped)} more by name only: {shown}</not_described>"
-    return _block(skills[:kept], _SHORTEST_DESCRIPTION, note)
+def _partial(entries: Sequence[_Entry], kept: int) -> str:
+    left = len(entries) - kept
+    note = f"<not_listed>{left:,} more: find them with search_skills</not_listed>"
+    return _block(entries[:kept], _SHORTEST_DESCRIPTION, note)
 
 
-def _block(skills: Sequence[Skill], longest: int, note: str = "") -> str:
-    entries = [
-        f"<skill><name>{escape(_clean(skill.name))}</name>"
-        f"<description>{escape(_shortened(_clean(skill.description), longest))}</description>"
-        "</skill>"
-        for skill in skills
-    ]
-    return "\n".join(["<available_skills>", *entries, *([note] if note else []), _END])
+def _block(entries: Sequence[_Entry], longest: int, note: str = "") -> str:
+    lines = [_line(entry, longest) for entry in entries]
+    return "\n".join(["<available_skills>", *lines, *([note] if note else []), _END])
+
+
+def _line(entry: _Entry, longest: int) -> str:
+    name, description = escape(entry[0]), escape(_shortened(entry[1], longest))
+    return f"<skill><name>{name}</name><description>{description}</description></skill>"
 
 
 _END = "</available_skills>"
@@ -99,24 +124,26 @@ _END = "</available_skills>"
 
 def _clean(text: str) -> str:
     """One line, without control characters and without what could pass for markup's frame."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())
 
 
 def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
-def _load_skill(skills: dict[str, Skill]) -> Tool:
+def _load_skill(names: list[str] | None) -> Tool:
     return Tool(
         "load_skill",
         "Read a skill's instructions. Do so before a task that its description fits.",
-        _object({"name": _choice(skills, "The skill, as named in available_skills.")}, "name"),
+        _object({"name": _choice(names, "The skill, as named in available_skills.")}, "name"),
     )
 
 
-def _read_skill_file(skills: dict[str, Skill]) -> Tool:
+def _read_skill_file(names: list[str] | None) -> Tool:
     properties: dict[str, Any] = {
-        "skill": _choice(skills, "The skill the file belongs to."),
+        "skill": _choice(names, "The skill the file belongs to."),
         "path": {
             "type": "string",
             "description": "The file's path relative to the skill's folder.",
@@ -140,8 +167,10 @@ def _read_skill_file(skills: dict[str, Skill]) -> Tool:
     )
 
 
-def _choice(skills: dict[str, Skill], description: str) -> dict[str, JsonValue]:
-    return {"type": "string", "enum": list(skills), "description": description}
+def _choice(names: list[str] | None, description: str) -> dict[str, JsonValue]:
+    """A skill's name; without `names` any text, which is looked up when it is used."""
+    choice: dict[str, JsonValue] = {"type": "string", "description": description}
+    return choice if names is None else {**choice, "enum": list(names)}
 
 
 def _object(properties: dict[str, Any], *required: str) -> dict[str, JsonValue]:
@@ -162,7 +191,12 @@ def _named(skills: dict[str, Skill], name: JsonValue) -> Skill:
 
 
 def _loaded(skill: Skill) -> str:
-    lines = [f"<skill_content name={quoteattr(skill.name)}>", skill.body.strip(), ""]
+    body = skill.body.strip()
+    lines = [f"<skill_content name={quoteattr(skill.name)}>", body[:_PAGE]]
+    if len(body) > _PAGE:
+        # Its frontmatter, which isn't in the body, makes this a little early: nothing is left out.
+        lines.append(f"[cut: read SKILL.md with read_skill_file from offset {_PAGE}]")
+    lines.append("")
     if skill.files:
         shown = skill.files[:_MOST_FILES]
         lines.append("<skill_files>")
