@@ -53,7 +53,8 @@ class SkillFile:
 class Skill:
     """An Agent Skills folder (agentskills.io): `body` is SKILL.md without its frontmatter.
 
-    `scripts` says whether its scripts may be run: never, after the user agrees, or in a sandbox.
+    `scripts` says whether its scripts may be run: never, after the user agrees, or without asking;
+    always in a sandbox, and with `strict` only in one that lacks nothing.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Skill:
     root: Path
     files: tuple[SkillFile, ...] = ()
     scripts: Literal["off", "ask", "sandbox"] = "off"
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

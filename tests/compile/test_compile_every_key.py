@@ -152,7 +152,7 @@ def test_a_runtime_names_every_key_that_it_can_not_run(agents: dict[str, Agent])
     with pytest.raises(NotSupportedError) as raised:
         Runtime(agents.values())
     lines = str(raised.value).splitlines()
-    assert "agents/sales-analyst.yaml:10:30: 'skills.0.scripts' is not supported yet" in lines
+    assert "agents/sales-analyst.yaml:24:1: 'guardrails' is not supported yet" in lines
     assert len(lines) == 1 + sum(len(agent.unsupported) for agent in agents.values())
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from retinue.agent import Skill, SkillFile
 from retinue.run.events import ToolResult
 from retinue.run.messages import ToolCall
-from retinue.run.skills import BUDGET, catalogue, open_below, skill_tools
+from retinue.run.skill_files import open_below
+from retinue.run.skills import BUDGET, catalogue, skill_tools
 from retinue.run.toolbox import AgentToolbox
 from retinue.testing import run_context
 

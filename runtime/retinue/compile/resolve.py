@@ -333,7 +333,8 @@ class _Compiler:
                 message = f"the skill '{spec.name}' is listed twice"
                 report.error(place, message, "duplicate-skill", "remove one of them")
             elif skill := self._skill(spec.name, place, report):
-                found[spec.name] = replace(skill[0], scripts=spec.scripts), skill[1]
+                allowed = replace(skill[0], scripts=spec.scripts, strict=spec.strict)
+                found[spec.name] = allowed, skill[1]
         return list(found.values())
 
     def _skill(

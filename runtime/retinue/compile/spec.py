@@ -177,9 +177,14 @@ class SkillSpec(Spec):
     name: NonEmpty = Field(description="The skill's folder under skills/.", examples=["sql-style"])
     scripts: Literal["off", "ask", "sandbox"] = Field(
         default="off",
-        description="Whether the skill's scripts can be run: never (off), after the user agrees "
-        "(ask), or in a sandbox.",
+        description="Whether the skill's scripts can be run, in a sandbox: never (off), after the "
+        "user agrees (ask), or without asking (sandbox).",
         examples=["ask"],
+    )
+    strict: Boolean = Field(
+        default=False,
+        description="Whether no script is run where the sandbox lacks a layer.",
+        examples=[True],
     )
 
 

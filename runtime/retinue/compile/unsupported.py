@@ -8,7 +8,6 @@ from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
 
 _NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
-    ("skills", "*", "scripts"),
     ("mcp_servers", "*", "tools", "require_approval"),
     ("guardrails",),
 )

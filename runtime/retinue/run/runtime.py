@@ -26,7 +26,9 @@ from retinue.run.ports import Lookup, Model, ModelFactory, OutputFormat, Tool
 from retinue.run.prompt import Prompt
 from retinue.run.references import environment
 from retinue.run.run_toolbox import READ_ON, RunToolbox
+from retinue.run.sandbox.process import tell_missing_layers
 from retinue.run.settings import check_bounds
+from retinue.run.skill_scripts import may_run
 from retinue.run.skills import skill_tools
 from retinue.run.sub_agents import sub_agent_tools, with_sub_agents
 from retinue.run.toolbox import AgentToolbox
@@ -139,8 +141,10 @@ class Runtime:
 
     def warm(self) -> None:
         """Get the models ready in the background, so that the first run doesn't wait for it."""
-        for ready in self._ready.values():
-            self._background.append(asyncio.create_task(ready.model.warm()))
+        starting = [ready.model.warm() for ready in self._ready.values()]
+        if any(may_run(skill) for ready in self._ready.values() for skill in ready.agent.skills):
+            starting.append(tell_missing_layers())
+        self._background += [asyncio.create_task(one) for one in starting]
 
     def run(
         self,

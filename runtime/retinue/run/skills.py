@@ -1,11 +1,8 @@
 """Skills → a catalogue for the system prompt and two tools that read what it names."""
 
 import asyncio
-import os
-import stat
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from retinue.agent import Skill
@@ -14,6 +11,8 @@ from retinue.errors import ToolError
 from retinue.run.context import RunContext
 from retinue.run.events import ToolResult
 from retinue.run.ports import Tool
+from retinue.run.skill_files import file_text
+from retinue.run.skill_scripts import may_run, script_tool
 from retinue.run.skill_search import search_tool
 from retinue.run.toolbox import Arguments, BuiltIn
 from retinue.values import JsonValue
@@ -24,17 +23,13 @@ _SHORTEST_DESCRIPTION = 40
 # Of a skill that was searched for.
 _FOUND_DESCRIPTION = 500
 _MOST_FILES = 100
-_LARGEST_FILE = 10 * 2**20
 # Characters of a file read at once.
 _PAGE = 40_000
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a named pipe must not wait for a writer.
-_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 def skill_tools(skills: Sequence[Skill], budget: int = BUDGET) -> tuple[BuiltIn, ...]:
-    """`load_skill` and `read_skill_file` over exactly these skills; none without skills.
+    """`load_skill`, `read_skill_file` and `run_skill_script`, as far as scripts may be run, over
+    exactly these skills; none without skills.
 
     Where they don't fit the catalogue's budget, `search_skills` comes first, and the tools'
     schemas don't name them either.
@@ -51,11 +46,15 @@ def skill_tools(skills: Sequence[Skill], budget: int = BUDGET) -> tuple[BuiltIn,
     async def read(arguments: Arguments, _: RunContext) -> ToolResult:
         skill = _named(by_name, arguments["skill"])
         # In a thread: a slow disk must not hold up other runs.
-        text = await asyncio.to_thread(_file_text, skill, str(arguments["path"]))
+        text = await asyncio.to_thread(file_text, skill, str(arguments["path"]))
         return ToolResult(_page(text, arguments))
 
     names = list(by_name) if listed else None
-    tools = BuiltIn(_load_skill(names), load), BuiltIn(_read_skill_file(names), read)
+    tools: tuple[BuiltIn, ...] = (
+        BuiltIn(_load_skill(names), load),
+        BuiltIn(_read_skill_file(names), read),
+    )
+    tools += script_tool(skills, listed=listed)
     if listed:
         return tools
     shown = [_line(entry, _FOUND_DESCRIPTION) for entry in entries]
@@ -203,7 +202,10 @@ def _loaded(skill: Skill) -> str:
         lines += [f"{escape(_clean(file.path))} ({file.size:,} bytes)" for file in shown]
         if len(skill.files) > len(shown):
             lines.append(f"… and {len(skill.files) - len(shown):,} more")
-        lines += ["</skill_files>", "Read them with read_skill_file.", ""]
+        lines += ["</skill_files>", "Read them with read_skill_file."]
+        if may_run(skill):
+            lines.append("Run those under scripts/ with run_skill_script.")
+        lines.append("")
     return "\n".join([*lines[:-1], "</skill_content>"])
 
 
@@ -222,67 +224,3 @@ def _whole(arguments: Arguments, name: str, default: int) -> int:
     # JSON Schema counts 5.0 as an integer.
     value = arguments.get(name)
     return int(value) if isinstance(value, int | float) else default
-
-
-def _file_text(skill: Skill, path: str) -> str:
-    """The text of a regular file inside the skill's folder, wherever links lead. Raises ToolError.
-
-    Checked at the moment of reading, as what compiled may have changed; and the path checked is
-    opened without following a link, so that a change in between leads nowhere else.
-    """
-    with _opened(skill, path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > _LARGEST_FILE:
-            raise ToolError(f"'{path}' is too large to be read: {size:,} bytes.")
-        content = file.read(_LARGEST_FILE)
-    if b"\0" in content:
-        raise ToolError(f"'{path}' is a binary file ({len(content):,} bytes) and can't be read.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ToolError(f"'{path}' is not UTF-8 text and can't be read.") from None
-
-
-def _opened(skill: Skill, path: str) -> BinaryIO:
-    try:
-        descriptor = open_below(*_inside(skill, path))
-    except OSError as error:
-        raise ToolError(_missing(skill, path)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ToolError(f"'{path}' is not a file; {_listed(skill)}")
-    return os.fdopen(descriptor, "rb")
-
-
-def open_below(root: Path, parts: Sequence[str]) -> int:
-    """A descriptor of the file at `parts` below `root`. Raises OSError, also for any link."""
-    folder = os.open(root, _FOLDER)
-    try:
-        for part in parts[:-1]:
-            below = os.open(part, _FOLDER, dir_fd=folder)
-            os.close(folder)
-            folder = below
-        return os.open(parts[-1] if parts else ".", _FILE, dir_fd=folder)
-    finally:
-        os.close(folder)
-
-
-def _inside(skill: Skill, path: str) -> tuple[Path, tuple[str, ...]]:
-    """The skill's folder and the names that lead from it to the file, free of links just now."""
-    try:
-        root = skill.root.resolve(strict=True)
-        target = (root / path).resolve(strict=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ToolError(_missing(skill, path)) from error
-    if not target.is_relative_to(root):
-        raise ToolError(f"'{path}' leads out of the skill '{skill.name}'.")
-    return root, target.relative_to(root).parts
-
-
-def _missing(skill: Skill, path: str) -> str:
-    return f"The skill '{skill.name}' has no file '{path[:200]}'; {_listed(skill)}"
-
-
-def _listed(skill: Skill) -> str:
-    names = [file.path for file in skill.files[:20]]
-    return f"its files are: {', '.join(names)}." if names else "it has no files."
