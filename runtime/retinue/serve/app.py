@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -21,6 +21,9 @@ from retinue.serve.control import Control
 from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
 from retinue.serve.hosts import LocalHosts
 from retinue.serve.info import HEALTH_PATHS, Info
+from retinue.serve.mcp import METHODS as MCP_METHODS
+from retinue.serve.mcp import PATHS as MCP_PATHS
+from retinue.serve.mcp import McpEndpoint
 from retinue.serve.openapi import document
 from retinue.serve.overload import Capacity, Door, House
 from retinue.serve.responses import stored_responses
@@ -32,7 +35,7 @@ OPEN_PATHS = frozenset(
 )
 """What is answered without a key: nothing in it tells of an agent that needs one."""
 
-APIS = ("chat", "responses", "invocations", "models", "docs", "operation")
+APIS = ("chat", "responses", "invocations", "mcp", "models", "docs", "operation")
 """The surfaces that can be switched off. What a load balancer asks is always answered."""
 
 
@@ -63,7 +66,11 @@ def app_for(
     every = endpoints(runtime, pace, capacity.max_body, proxied=access.proxied)
     table = tuple(one for one in every if one.operation.tag in apis)
     guarded = local and bool(access.unchecked)
-    app = _App(table, access, control, _lifespan(runtime), guarded=guarded)
+    mcp = McpEndpoint(runtime, max_body=capacity.max_body)
+    app = _App(table, access, control, _lifespan(runtime, mcp), guarded=guarded)
+    if "mcp" in apis:
+        door = Door(control.house, mcp)
+        app.router.routes += [Route(path, door, methods=MCP_METHODS) for path in MCP_PATHS]
     info = Info(
         runtime, created or int(time.time()), [one.paths[0] for one in table], control.house
     )
@@ -154,10 +161,10 @@ class _Front:
             await self._rest(scope, receive, send)
 
 
-def _lifespan(runtime: Runtime) -> Any:
+def _lifespan(runtime: Runtime, mcp: McpEndpoint) -> Any:
     @asynccontextmanager
     async def opened(_app: FastAPI) -> AsyncGenerator[None, None]:
-        async with runtime:
+        async with runtime, aclosing(mcp):
             runtime.warm()
             yield
 

@@ -28,7 +28,7 @@ class LocalHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value for name, value in scope.get("headers", ()) if name == b"host"]
-        if scope["type"] != "http" or all(map(_is_local, hosts)):
+        if scope["type"] != "http" or all(map(is_local, hosts)):
             await self._app(scope, receive, send)
             return
         error = RequestError(
@@ -41,7 +41,8 @@ class LocalHosts:
         await send_error(send, request_error(error))
 
 
-def _is_local(host: bytes) -> bool:
+def is_local(host: bytes) -> bool:
+    """Whether a Host is this machine or one of its network, and no name of public DNS."""
     name = host.decode("latin-1").strip().lower()
     bare = name[1:].partition("]")[0] if name[:1] == "[" else name.partition(":")[0].rstrip(".")
     *above, last = bare.split(".")
