@@ -10,6 +10,8 @@ class Caller:
 
     `metadata` is the request's own `metadata` object, strings to strings: never to be trusted.
     `token` is the caller's own Databricks token, for the workspace's host and nobody else.
+    `session` is the conversation's name, the same in each of its runs and in no other user's; None
+    where it isn't known.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -17,3 +19,4 @@ class Caller:
     user_name: str | None = None
     user_email: str | None = None
     token: str | None = field(default=None, repr=False)
+    session: str | None = None

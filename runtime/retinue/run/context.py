@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from retinue.run.budget import Budget
 from retinue.run.caller import Caller
+from retinue.run.sessions import Sessions, SessionsInMemory
 from retinue.run.trace import Trace
 
 
@@ -12,10 +13,11 @@ class RunContext:
     """Whom the run is for, and what it may use.
 
     A tool sets `handoff` to the name of the agent that is to go on instead. `trace` is None where
-    nothing is recorded.
+    nothing is recorded. `sessions` keeps what the caller's next run is to know.
     """
 
     budget: Budget
     caller: Caller = field(default_factory=Caller)
     handoff: str | None = None
     trace: Trace | None = None
+    sessions: Sessions = field(default_factory=SessionsInMemory)

@@ -27,6 +27,7 @@ from retinue.run.prompt import Prompt
 from retinue.run.references import environment
 from retinue.run.run_toolbox import READ_ON, RunToolbox
 from retinue.run.sandbox.process import tell_missing_layers
+from retinue.run.sessions import Sessions, SessionsInMemory
 from retinue.run.settings import check_bounds
 from retinue.run.skill_scripts import may_run
 from retinue.run.skills import skill_tools
@@ -63,6 +64,7 @@ class Runtime:
     Equal servers share a connection. A server that is down costs its own tools; the agents work
     on, and it is tried again. `models` maps a provider to what opens its routes; `patience` is
     how long opening waits for servers that are slow, in seconds: they go on in the background.
+    `sessions` keeps what a session's next run is to know, by default in memory.
     Raises NotSupportedError when an agent's files ask for what can't be done.
     """
 
@@ -73,6 +75,7 @@ class Runtime:
         models: Mapping[str, ModelFactory] = MODELS,
         lookup: Lookup | None = None,
         patience: float = 20.0,
+        sessions: Sessions | None = None,
     ) -> None:
         self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
         known = with_sub_agents(self.agents.values())
@@ -81,6 +84,7 @@ class Runtime:
         self._models = models
         self._patience = patience
         self._lookup = lookup or environment()
+        self._sessions = sessions or SessionsInMemory()
         self._connections: dict[ToolServer, Connection | UserConnection] = {}
         self._background: list[asyncio.Task[None]] = []
         self._traced = any(agent.observability for agent in known.values())
@@ -181,7 +185,7 @@ class Runtime:
     ) -> AsyncGenerator[Event, None]:
         agent = self._ready[name].agent
         trace = tracing.begin(agent, conversation, caller, request)
-        asked = RunContext(Budget(agent.limits), caller, trace=trace)
+        asked = RunContext(Budget(agent.limits), caller, trace=trace, sessions=self._sessions)
         events = self._run(name, conversation, options, caller, asked)
         async with aclosing(_watched(events, trace)) as watched:
             async for event in watched:
@@ -206,7 +210,7 @@ class Runtime:
             ready = self._ready[name]
             toolbox = await self._toolbox(ready, caller)
             system = ready.prompt.render(caller, toolbox.notices)
-            context = RunContext(spent, caller, trace=trace)
+            context = RunContext(spent, caller, trace=trace, sessions=self._sessions)
             events = run(
                 (Message("system", system), *conversation) if system else conversation,
                 model=ready.model_for(spent),
@@ -243,7 +247,8 @@ class Runtime:
         agent = self._ready[name].agent
         conversation = (Message("user", question),)
         trace = asking.trace and asking.trace.begin(agent, conversation)
-        context = RunContext(Budget(agent.limits, asking.budget), asking.caller, trace=trace)
+        budget = Budget(agent.limits, asking.budget)
+        context = RunContext(budget, asking.caller, trace=trace, sessions=self._sessions)
         events = self._run(name, conversation, RunOptions(), asking.caller, context)
         async with aclosing(_watched(events, trace)) as watched:
             ends = [event async for event in watched if isinstance(event, RunFinished)]

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -17,6 +18,7 @@ from retinue.run.caller import Caller
 from retinue.run.context import RunContext
 from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection, UserConnection, UsersTools
+from retinue.run.mcp.conversations import goes_on, in_conversation
 from retinue.run.messages import ToolCall
 from retinue.run.ports import Tool
 from retinue.run.schema import Check, bounded_check, full_check
@@ -143,7 +145,7 @@ class AgentToolbox:
         names = exposed_names([(s.server.name, _renamed(s, tool.name)) for s, tool in found])
         for name, (source, tool) in zip(names, found, strict=True):
             shown = Tool(name, tool.description, tool.parameters)
-            entries[name] = _Entry(shown, _caller(source, tool.name), source)
+            entries[name] = _Entry(shown, _caller(source, tool), source)
         return entries
 
 
@@ -181,13 +183,17 @@ def _hashed(name: str, server: str, tool: str) -> str:
     return f"{name[: _LONGEST_NAME - 9]}_{digest}"
 
 
-def _caller(source: Source, name: str) -> Run:
+def _caller(source: Source, tool: Tool) -> Run:
     async def run(arguments: Arguments, context: RunContext) -> ToolResult:
         if isinstance(source, Connection):
-            return await source.call(name, arguments)
-        return await source.call(name, arguments, context.caller)
+            return await source.call(tool.name, arguments)
+        return await source.call(tool.name, arguments, context.caller)
 
-    return run
+    async def going_on(arguments: Arguments, context: RunContext) -> ToolResult:
+        call = partial(run, context=context)
+        return await in_conversation(source.server, tool, arguments, context, call)
+
+    return going_on if goes_on(tool) else run
 
 
 def _checked(entry: _Entry, text: str) -> Arguments:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from retinue.run.caller import Caller
+from retinue.serve.wire.session import UNNAMED
 
 _NO_NAMES: frozenset[str] = frozenset()
 
@@ -31,9 +33,18 @@ class Identity:
         """What limits are counted by; empty for those that nothing is known of, who share one."""
         return self.user_id or self.user_email or self.key or ""
 
-    def caller(self, metadata: Mapping[str, str]) -> Caller:
-        """As a run sees it, with the request's own metadata."""
+    def caller(self, metadata: Mapping[str, str], session: str = "") -> Caller:
+        """As a run sees it, with the request's own metadata and what the session is called.
+
+        Nothing is kept for a session that was named after its first message alone, unless the
+        proxy has told its user: those behind one key, or none, may begin alike.
+        """
+        known = self.user_id or self.user_email
+        named = bool(session) and (bool(known) or not session.startswith(UNNAMED))
+        owned = "\0".join((self.user_id or "", self.user_email or "", self.key or "", session))
+        digest = sha256(owned.encode("utf-8", "replace")).hexdigest()
         return Caller(
+            session=digest if named else None,
             metadata=metadata,
             user_id=self.user_id,
             user_name=self.user_name,

@@ -188,7 +188,7 @@ class AgentsServer:
             agent.name,
             given.conversation,
             options=RunOptions(),
-            caller=identity.caller(given.metadata),
+            caller=identity.caller(given.metadata, record.session),
             request=record,
         )
         steps = 0

@@ -15,13 +15,14 @@ import orjson
 
 from retinue.errors import ToolError
 from retinue.run.events import ToolResult
+from retinue.run.mcp.conversations import QUESTIONS
 from retinue.run.mcp.results import NOTHING
 from retinue.run.ports import Tool
 from retinue.values import JsonValue
 
 Call = Callable[[str, dict[str, JsonValue]], Awaitable[ToolResult]]
 
-_POLLED_BY = (("query_space", "poll_response"), ("genie_ask", "genie_poll_response"))
+_POLLED_BY = tuple(zip(QUESTIONS, ("poll_response", "genie_poll_response"), strict=True))
 # Any other status, with ids to poll by, is one on the way: Genie has had new ones before.
 _LAST = {"COMPLETED", "FAILED", "CANCELLED", "CANCELED", "ERROR", "QUERY_RESULT_EXPIRED"}
 _IDS = ("conversation_id", "message_id", "response_id")

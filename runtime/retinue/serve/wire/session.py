@@ -9,6 +9,8 @@ from retinue.serve.wire.mistakes import invalid
 HEADER = "x-session-id"
 _KEY = "session_id"
 _LONGEST = 512
+UNNAMED = "auto-"
+"""How a name begins that no one has given."""
 
 
 def session_name(
@@ -30,4 +32,4 @@ def session_name(
             return name
     first = next((m for m in messages if m.role == "user"), messages[0])
     told = f"{user or ''}\0{first.parts or first.content}".encode("utf-8", "replace")
-    return f"auto-{sha256(told).hexdigest()[:32]}"
+    return f"{UNNAMED}{sha256(told).hexdigest()[:32]}"
