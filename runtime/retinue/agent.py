@@ -184,6 +184,24 @@ class SubAgent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteAgent:
+    """An agent that answers elsewhere, as a tool of this one: at an OpenAI-compatible endpoint, or
+    in a Databricks App, which is asked with the caller's rights or the app's own (`auth`).
+
+    `name` is what it is called here, `agent` what its endpoint knows it as; `timeout` is in
+    seconds.
+    """
+
+    name: str
+    agent: str
+    transport: Http | Databricks
+    api_key: Text | None = None
+    description: str = ""
+    auth: Literal["user", "app"] = "app"
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Guardrail:
     """A check of texts on their way in or out."""
 
@@ -331,6 +349,7 @@ class Agent:
     mcp_servers: tuple[ToolServer, ...] = ()
     limits: Limits = Limits()
     sub_agents: tuple[SubAgent, ...] = ()
+    remote_agents: tuple[RemoteAgent, ...] = ()
     output_schema: Mapping[str, JsonValue] | None = None
     guardrails: Guardrails = Guardrails()
     compaction: Compaction | None = None

@@ -55,6 +55,25 @@ def test_a_server_reached_as_the_caller_needs_a_scope_and_no_permission(tmp_path
     assert (app.resources, app.scopes, app.notes) == ((), (scope,), ())
 
 
+def test_an_agent_in_another_app_is_reached_as_the_app_or_as_the_caller(tmp_path):
+    entry = "sub_agents: [{agent: billing, databricks: {app: bills}%s}]"
+    app = planned(tmp_path, entry % "")
+    assert {"name": "bills", "permission": "CAN_USE"} in [
+        {key: r[key] for key in ("name", "permission")}
+        for r in resources(app)
+        if r["kind"] == "app"
+    ]
+    assert app.scopes == ()
+    asked_as_caller = planned(tmp_path, entry % ", auth: user")
+    assert "app" not in [r["kind"] for r in resources(asked_as_caller)]
+    assert asked_as_caller.scopes == ("apps",)
+
+
+def test_the_key_of_an_agent_elsewhere_is_a_secret_of_the_app(tmp_path):
+    entry = 'sub_agents: [{agent: b, url: "https://x.example.com/v1", api_key: "${secret.a/b}"}]'
+    assert [r["key"] for r in resources(planned(tmp_path, entry)) if r["kind"] == "secret"] == ["b"]
+
+
 def test_a_genie_space_is_opened_by_the_app_whoever_asks(tmp_path):
     app = planned(tmp_path, SERVER % ("genie_space: abc", ", auth: user"))
     assert [r["permission"] for r in resources(app)] == ["CAN_RUN"]

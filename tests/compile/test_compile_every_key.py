@@ -14,7 +14,9 @@ from retinue.agent import (
     DatabricksApp,
     Guardrail,
     Guardrails,
+    Http,
     Permission,
+    RemoteAgent,
     Serving,
     Telemetry,
 )
@@ -104,6 +106,27 @@ def test_servers_of_every_databricks_kind(agents: dict[str, Agent]) -> None:
     }  # fmt: skip
     assert servers["tickets"].rename == (("search_tickets", "find"),)
     assert servers["tickets"].require_approval == ("create_ticket",)
+
+
+def test_agents_elsewhere(tmp_path: Path) -> None:
+    billing, tickets = good("sub-agents-elsewhere", tmp_path).remote_agents
+    assert billing == RemoteAgent(
+        name="billing",
+        agent="org/billing",
+        transport=Http(
+            url="https://agents.example.com/v1",
+            headers=(
+                ("X-Team", "analytics"),
+                ("X-Key", Template((Ref("secret", "agents/team"),))),
+            ),
+        ),
+        api_key=Template((Ref("secret", "agents/billing"),)),
+        description="Knows every invoice.",
+        timeout=90.0,
+    )
+    app = "retinue-dev-tickets"
+    assert (tickets.name, tickets.auth) == ("tickets", "user")
+    assert tickets.transport == Databricks(kind="app", target=app, written=app)
 
 
 def test_everything_else(agents: dict[str, Agent]) -> None:

@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from retinue.agent import Agent, AppResource, Databricks, DatabricksKind, LocalSpace, ToolServer
+from retinue.agent import (
+    Agent,
+    AppResource,
+    Databricks,
+    DatabricksKind,
+    LocalSpace,
+    RemoteAgent,
+    ToolServer,
+)
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.names import named
 from retinue.bundle.spaces import OwnSpace
@@ -101,6 +109,9 @@ class _Derivation:
         for server in agent.mcp_servers:
             if isinstance(server.transport, Databricks):
                 self._server(server, server.transport)
+        for remote in agent.remote_agents:
+            if isinstance(remote.transport, Databricks):
+                self._remote(remote, remote.transport)
         for name in _secrets(agent):
             self._secret(name)
         if agent.observability and agent.observability.mlflow_experiment:
@@ -189,6 +200,19 @@ class _Derivation:
                 self._securable(target, "CONNECTION", "USE_CONNECTION")
             case "app":
                 self._want(target, "app", name=target, permission="CAN_USE")
+
+    def _remote(self, remote: RemoteAgent, transport: Databricks) -> None:
+        if remote.auth == "user":
+            self._scopes.add(SERVER_SCOPES[transport.kind])
+            return
+        app = self._target(transport)
+        if app is None:
+            self._problems.append(
+                f"the sub-agent '{remote.name}' takes its app from a secret, so that no permission "
+                "can be derived: use a bundle variable"
+            )
+        else:
+            self._want(app, "app", name=app, permission="CAN_USE")
 
     def _target(self, transport: Databricks) -> str | None:
         """What the target is at deployment; None where only a secret says it."""

@@ -4,20 +4,81 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from retinue.compile.fields import Integer, NonEmpty, Shorthand, Spec
+from retinue.compile.fields import Duration, Integer, NonEmpty, Reference, Shorthand, Spec
+
+
+class AgentAppSpec(Spec):
+    """The Databricks App that serves an agent."""
+
+    hints: ClassVar = {"name": "use `app`"}
+
+    app: Reference = Field(description="The app's name, in this workspace.", examples=["billing"])
 
 
 class SubAgentSpec(Spec):
-    """Another agent of the project that this one can call."""
+    """Another agent that this one can call: one of the project, or one elsewhere, of which `url`
+    or `databricks` says where.
+    """
 
-    hints: ClassVar = {"name": "use `agent`", "type": "use `mode`"}
+    hints: ClassVar = {
+        "name": "use `agent`",
+        "type": "use `mode`",
+        "model": "use `agent`",
+        **dict.fromkeys(("api_base", "base_url", "endpoint"), "use `url`"),
+        "app": "use `databricks: {app: …}`",
+    }
 
-    agent: NonEmpty = Field(description="The other agent's name.", examples=["researcher"])
+    agent: NonEmpty = Field(
+        description="The other agent's name; of one elsewhere, the model that its endpoint knows "
+        "it as.",
+        examples=["researcher"],
+    )
     mode: Literal["tool", "handoff"] = Field(
         default="tool",
         description="Whether it is called as a tool and answers this agent (tool), or takes over "
         "the conversation (handoff).",
         examples=["handoff"],
+    )
+    url: Reference | None = Field(
+        default=None,
+        description="The base URL of the OpenAI-compatible endpoint where it answers.",
+        examples=["https://agents.example.com/v1"],
+    )
+    databricks: AgentAppSpec | None = Field(
+        default=None,
+        description="The Databricks App where it answers.",
+        examples=[{"app": "billing"}],
+    )
+    alias: NonEmpty | None = Field(
+        default=None,
+        description="What an agent elsewhere is called here, where its own name won't do.",
+        examples=["billing"],
+    )
+    description: Annotated[str, Field(max_length=1024)] = Field(
+        default="",
+        description="What an agent elsewhere is for, as the model is told.",
+        examples=["Knows every invoice."],
+    )
+    headers: dict[str, Reference] = Field(
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        max_length=50,
+        description="HTTP headers sent to `url`.",
+        examples=[{"X-Team": "analytics"}],
+    )
+    api_key: Reference | None = Field(
+        default=None,
+        description="The key for `url`, as a reference.",
+        examples=["${secret.agents/billing}"],
+    )
+    auth: Literal["user", "app"] | None = Field(
+        default=None,
+        description="Whom a Databricks App is asked as: the caller (user) or this app itself "
+        "(app, the default).",
+        examples=["user"],
+    )
+    timeout: Duration = Field(
+        default=60.0, description="Longest wait for an answer from elsewhere.", examples=["90s"]
     )
 
 

@@ -17,12 +17,13 @@ from retinue.errors import ProjectError
 from retinue.values import Ref, Template, Text
 
 _IN_CATALOG = re.compile(r"[^\s./]+(?:\.[^\s./]+){1,2}")
-_SHAPES: Mapping[str, tuple[re.Pattern[str], str]] = {
+SHAPES: Mapping[str, tuple[re.Pattern[str], str]] = {
     "functions": (_IN_CATALOG, "CATALOG.SCHEMA or CATALOG.SCHEMA.FUNCTION"),
     "vector_search": (_IN_CATALOG, "CATALOG.SCHEMA or CATALOG.SCHEMA.INDEX"),
     "connection": (re.compile(r"[^\s./]+"), "a connection's name"),
     "app": (re.compile(r"[a-z0-9-]{2,30}"), "an app's name: a-z, 0-9 and hyphens"),
 }
+"""What the target of a kind looks like, and how to say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class ManagedServer:
         self, kind: DatabricksKind, target: Text | Pending | None, path: Path
     ) -> Databricks:
         found = reference(target, self.root, path, self.report)
-        shape = _SHAPES.get(kind)
+        shape = SHAPES.get(kind)
         if isinstance(found, str) and shape and not shape[0].fullmatch(found):
             self.report.error(self.root.at(path), f"expected {shape[1]}", "wrong-value")
         written = self.written.get(self.root.at(path), str(target))

@@ -23,6 +23,7 @@ from retinue.compile.mistakes import read_agent
 from retinue.compile.origins import Origin, origins
 from retinue.compile.output import compile_output_schema
 from retinue.compile.reader import Reader, ReadError
+from retinue.compile.remote_agents import compile_remote_agents
 from retinue.compile.report import Report
 from retinue.compile.route import compile_limits, compile_route, refuse_offline
 from retinue.compile.servers import compile_servers
@@ -286,6 +287,7 @@ class _Compiler:
         app = compile_app(spec.deploy.databricks_app, layer.written, root, report)
         name = spec.name or file.name
         self._calls[name] = check_names(spec.sub_agents, root, self._exists, self._names, report)
+        remote = compile_remote_agents(spec.sub_agents, layer.written, root, report)
         unsupported = (*agent_unsupported(root), *shared.unsupported)
         warn(unsupported, report)
         if prompt is None:
@@ -306,6 +308,7 @@ class _Compiler:
             skills=tuple(skill for skill, _ in skills),
             mcp_servers=servers,
             limits=compile_limits(spec.limits),
+            remote_agents=remote,
             output_schema=schema,
             guardrails=guardrails,
             compaction=compile_compaction(spec.session),

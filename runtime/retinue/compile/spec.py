@@ -40,6 +40,10 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
     ("mcp_servers", "*", "headers", "*"),
     ("mcp_servers", "*", "env", "*"),
     ("mcp_servers", "*", "args", "*"),
+    ("sub_agents", "*", "databricks", "*"),
+    ("sub_agents", "*", "url"),
+    ("sub_agents", "*", "headers", "*"),
+    ("sub_agents", "*", "api_key"),
     ("auth", "keys"),
     ("store",),
     ("store", "url"),
@@ -49,6 +53,7 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
 """Fields that keep `${env…}`, `${secret…}` and `${workspace…}` until they are used."""
 
 _WAITING_FIELDS = (
+    ("sub_agents", "*", "databricks", "*"),
     ("mcp_servers", "*", "databricks", "*"),
     ("mcp_servers", "*", "databricks", "genie_space", "id"),
     ("mcp_servers", "*", "databricks", "genie_space", "warehouse"),
@@ -293,8 +298,12 @@ class DefaultsSpec(Spec):
         default_factory=list,
         json_schema_extra={"default": []},
         max_length=50,
-        description="Other agents of the project that this one can call.",
-        examples=[["researcher"], [{"agent": "escalation", "mode": "handoff"}]],
+        description="Other agents that this one can call, of the project or elsewhere.",
+        examples=[
+            ["researcher"],
+            [{"agent": "escalation", "mode": "handoff"}],
+            [{"agent": "billing", "databricks": {"app": "billing"}}],
+        ],
     )
     output_schema: OutputSchema | None = Field(
         default=None,

@@ -8,6 +8,7 @@ from typing import Literal
 
 from retinue.agent import Agent, SubAgent
 from retinue.compile.conduct_spec import SubAgentSpec
+from retinue.compile.remote_agents import is_remote
 from retinue.compile.report import Report, quoted
 from retinue.compile.tree import Node
 from retinue.diagnostics import Location, did_you_mean
@@ -39,6 +40,8 @@ def check_names(
     """The calls that lead to agents of the project; `known` lists those for a hint."""
     calls: dict[str, Call] = {}
     for index, spec in enumerate(specs):
+        if is_remote(spec):
+            continue
         place = root.at(("sub_agents", index, "agent"))
         if not exists(spec.agent):
             message = f"there is no agent {quoted(spec.agent)}"

@@ -11,7 +11,8 @@ class Caller:
     `metadata` is the request's own `metadata` object, strings to strings: never to be trusted.
     `token` is the caller's own Databricks token, for the workspace's host and nobody else.
     `session` is the conversation's name, the same in each of its runs and in no other user's; None
-    where it isn't known.
+    where it isn't known. `depth` is how many agents elsewhere have asked one another up to this
+    request.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -20,3 +21,4 @@ class Caller:
     user_email: str | None = None
     token: str | None = field(default=None, repr=False)
     session: str | None = None
+    depth: int = 0

@@ -25,6 +25,7 @@ from retinue.run.options import RunOptions
 from retinue.run.ports import Lookup, Model, ModelFactory, OutputFormat, Tool
 from retinue.run.prompt import Prompt
 from retinue.run.references import environment
+from retinue.run.remote import Remote
 from retinue.run.run_toolbox import READ_ON, RunToolbox
 from retinue.run.sandbox.process import tell_missing_layers
 from retinue.run.sessions import Sessions, SessionsInMemory
@@ -86,6 +87,7 @@ class Runtime:
         self._lookup = lookup or environment()
         self._sessions = sessions or SessionsInMemory()
         self._connections: dict[ToolServer, Connection | UserConnection] = {}
+        self._remote: list[Remote] = []
         self._background: list[asyncio.Task[None]] = []
         self._traced = any(agent.observability for agent in known.values())
         self._tracing: Tracing | None = None
@@ -93,7 +95,9 @@ class Runtime:
 
     def _prepare(self, agent: Agent) -> _Ready:
         connections = [self._connection(server) for server in agent.mcp_servers]
-        others = sub_agent_tools(agent, self._ask)
+        remote = [Remote(each, self._lookup) for each in agent.remote_agents]
+        self._remote += remote
+        others = sub_agent_tools(agent, self._ask, remote)
         built_ins = (*skill_tools(agent.skills), *others)
         return _Ready(
             agent,
@@ -139,6 +143,7 @@ class Runtime:
         await asyncio.gather(*self._background, return_exceptions=True)
         closing = [c.aclose() for c in self._connections.values()]
         closing += [ready.model.aclose() for ready in self._ready.values()]
+        closing += [remote.aclose() for remote in self._remote]
         await asyncio.gather(*closing)
         if self._tracing:
             await self._tracing.aclose()

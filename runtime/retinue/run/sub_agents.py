@@ -7,6 +7,7 @@ from retinue.errors import ModelError, NotReadyError, PromptError, RequestError,
 from retinue.run.context import RunContext
 from retinue.run.events import RunFinished, ToolResult
 from retinue.run.ports import Tool
+from retinue.run.remote import Remote
 from retinue.run.toolbox import Arguments, BuiltIn
 from retinue.values import JsonValue
 
@@ -16,12 +17,15 @@ Ask = Callable[[str, str, RunContext], Awaitable[RunFinished]]
 _FAULTS = (ModelError, NotReadyError, PromptError, RequestError, RunError)
 
 
-def sub_agent_tools(agent: Agent, ask: Ask) -> tuple[BuiltIn, ...]:
-    """`ask_NAME` or `hand_over_to_NAME` for each sub-agent."""
-    return tuple(
+def sub_agent_tools(
+    agent: Agent, ask: Ask, elsewhere: Iterable[Remote] = ()
+) -> tuple[BuiltIn, ...]:
+    """`ask_NAME` or `hand_over_to_NAME` for each sub-agent, `ask_NAME` for each one `elsewhere`."""
+    here = (
         _handoff(sub.agent) if sub.mode == "handoff" else _question(sub.agent, ask)
         for sub in agent.sub_agents
     )
+    return (*here, *map(_question_elsewhere, elsewhere))
 
 
 def with_sub_agents(agents: Iterable[Agent]) -> dict[str, Agent]:
@@ -48,9 +52,20 @@ def _question(other: Agent, ask: Ask) -> BuiltIn:
             text = f"{text}\n\n({other.name} was stopped before it was done: {end.cause})".lstrip()
         return ToolResult(text)
 
-    described = f"Ask the agent {other.name}. {other.description}".strip()
+    return BuiltIn(_asking(other.name, other.description), run)
+
+
+def _question_elsewhere(remote: Remote) -> BuiltIn:
+    async def run(arguments: Arguments, context: RunContext) -> ToolResult:
+        return await remote.ask(str(arguments["question"]), context)
+
+    return BuiltIn(_asking(remote.agent.name, remote.agent.description), run)
+
+
+def _asking(name: str, description: str) -> Tool:
+    described = f"Ask the agent {name}. {description}".strip()
     asked = "The question, with all that is needed to answer it: nothing else is passed on."
-    return BuiltIn(_tool(f"ask_{other.name}", described, "question", asked), run)
+    return _tool(f"ask_{name}", described, "question", asked)
 
 
 def _handoff(other: Agent) -> BuiltIn:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from retinue.errors import MissingReferenceError
+from retinue.run.caller import Caller
 from retinue.run.ports import Lookup
 from retinue.values import Ref
 
@@ -39,6 +40,9 @@ _UNKNOWN_LIFE = 600.0
 _PAUSE = 5.0
 
 _PATIENCE: dict[str, Any] = {"http_timeout_seconds": 10, "retry_timeout_seconds": 5}
+
+_APPS = ".databricksapps.com"
+_APP_NAME = Ref("env", "DATABRICKS_APP_NAME", default="")
 
 _PORTS = {"https": 443, "http": 80}
 
@@ -116,6 +120,13 @@ class Workspace:
         """
         return _origin(url) == _origin(self.url) is not None
 
+    def hosts_app(self, url: str) -> bool:
+        """Whether `url` is an address that Databricks gives apps, or the workspace's own host."""
+        parts = urlsplit(url)
+        here = urlsplit(self.url)
+        own = (parts.scheme, parts.hostname) == (here.scheme, here.hostname)
+        return own or (parts.scheme == "https" and (parts.hostname or "").endswith(_APPS))
+
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         flight = self._flight = loop.create_future()
@@ -155,6 +166,15 @@ class Workspace:
 _WORKSPACES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str | None, Workspace]] = (
     WeakKeyDictionary()
 )
+
+
+async def is_person(caller: Caller, lookup: Lookup) -> bool:
+    """Whether the caller is the person who is logged in here: one without a name and a token,
+    where no Databricks App serves. Raises MissingReferenceError where nobody is logged in.
+    """
+    if caller.token or caller.user_id or caller.user_email or lookup(_APP_NAME):
+        return False
+    return (await Workspace.find(lookup)).personal
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:

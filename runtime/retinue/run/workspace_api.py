@@ -27,10 +27,14 @@ class Answer:
 
 
 class WorkspaceApi:
-    """`async with WorkspaceApi(workspace)`. Answers are kept as long as it is open."""
+    """`async with WorkspaceApi(workspace)`. Answers are kept as long as it is open.
 
-    def __init__(self, workspace: Workspace) -> None:
+    `headers` sign its requests instead of this process's own.
+    """
+
+    def __init__(self, workspace: Workspace, *, headers: Mapping[str, str] | None = None) -> None:
         self._workspace = workspace
+        self._headers = headers
         self._asked: dict[str, asyncio.Task[Answer]] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -62,7 +66,7 @@ class WorkspaceApi:
     async def _get(self, path: str) -> Answer:
         if self._session is None:
             raise RuntimeError("open it with `async with`")
-        headers = await self._workspace.headers()
+        headers = self._headers or await self._workspace.headers()
         url = self._workspace.url + path
         try:
             async with self._session.get(url, headers=headers, allow_redirects=False) as response:

@@ -4,19 +4,23 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retinue.errors import RequestError
+from retinue.run.caller import Caller
 from retinue.run.events import RunFinished, Usage
+from retinue.run.remote_address import DEPTH_HEADER
 from retinue.serve.identity import ANYONE, Identity
 
 log = logging.getLogger("retinue.access")
 
 HUNG_UP = 499
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_DEPTH = re.compile(r"[0-9]{1,3}")
 _KEY = "retinue.request"
 
 
@@ -66,6 +70,14 @@ class RequestRecord:
         """The last of the request's headers of that name, which is in lower case."""
         value = dict(self.received).get(name)
         return value.decode("utf-8", "replace") if value else None
+
+    def caller(self, metadata: Mapping[str, str]) -> Caller:
+        """Who asks, as a run sees it. Raises RequestError for a depth that is none."""
+        told = self.header(DEPTH_HEADER.encode())
+        if told and not _DEPTH.fullmatch(told):
+            message = f"The header {DEPTH_HEADER} must be a number of at most three digits."
+            raise RequestError(message, param=DEPTH_HEADER, code="invalid_value")
+        return self.identity.caller(metadata, self.session, int(told or 0))
 
 
 def record_of(scope: Scope) -> RequestRecord:

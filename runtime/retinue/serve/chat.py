@@ -44,7 +44,7 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
         agent.name,
         heard(request.messages, agent.serving.system_messages),
         options=request.options,
-        caller=identity.caller(request.metadata, record.session),
+        caller=record.caller(request.metadata),
         request=record,
     )
     if request.stream:

@@ -33,8 +33,9 @@ class Identity:
         """What limits are counted by; empty for those that nothing is known of, who share one."""
         return self.user_id or self.user_email or self.key or ""
 
-    def caller(self, metadata: Mapping[str, str], session: str = "") -> Caller:
-        """As a run sees it, with the request's own metadata and what the session is called.
+    def caller(self, metadata: Mapping[str, str], session: str = "", depth: int = 0) -> Caller:
+        """As a run sees it, with the request's own metadata and what the session is called; `depth`
+        is how many agents have asked one another before.
 
         Nothing is kept for a session that was named after its first message alone, unless the
         proxy has told its user: those behind one key, or none, may begin alike.
@@ -45,6 +46,7 @@ class Identity:
         digest = sha256(owned.encode("utf-8", "replace")).hexdigest()
         return Caller(
             session=digest if named else None,
+            depth=depth,
             metadata=metadata,
             user_id=self.user_id,
             user_name=self.user_name,

@@ -52,9 +52,7 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
         identity.subject or request.user,
         request.messages,
     )
-    run = partial(
-        runtime.run, agent.name, caller=identity.caller(metadata, record.session), request=record
-    )
+    run = partial(runtime.run, agent.name, caller=record.caller(metadata), request=record)
     steps = steps_mode(header(scope, STEPS_HEADER), agent.serving.steps)
     if isinstance(request, ChatRequest):
         answer = _chat(run, agent, request, steps)

@@ -188,7 +188,7 @@ class AgentsServer:
             agent.name,
             given.conversation,
             options=RunOptions(),
-            caller=identity.caller(given.metadata, record.session),
+            caller=record.caller(given.metadata),
             request=record,
         )
         steps = 0

@@ -57,7 +57,7 @@ def _prepared(runtime: Runtime, own: Style, body: bytes, scope: Scope) -> Stream
         agent.name,
         heard(request, agent),
         options=request.options,
-        caller=identity.caller(request.metadata, record.session),
+        caller=record.caller(request.metadata),
         request=record,
     )
     if request.stream:

@@ -30,7 +30,6 @@ _OLDER = ("/api/2.0/mcp/ai-search/", "/api/2.0/mcp/vector-search/")
 
 _WHOLE: tuple[DatabricksKind, ...] = ("genie", "sql")
 _IN_CATALOG: tuple[DatabricksKind, ...] = ("functions", "vector_search")
-_APPS = ".databricksapps.com"
 
 
 class WorkspaceAuth(httpx2.Auth):
@@ -49,12 +48,9 @@ class WorkspaceAuth(httpx2.Auth):
 
     def trust_app(self, url: str) -> None:
         """Sign requests to this app too. Raises LinkError where it is not the workspace's own."""
-        parts = urlsplit(url)
-        here = urlsplit(self._workspace.url)
-        own = (parts.scheme, parts.hostname) == (here.scheme, here.hostname)
-        hosted = parts.scheme == "https" and (parts.hostname or "").endswith(_APPS)
-        if not own and not hosted:
+        if not self._workspace.hosts_app(url):
             raise LinkError("its app is at an address that is not Databricks' own")
+        parts = urlsplit(url)
         self._app = parts.scheme, parts.netloc
 
     async def async_auth_flow(

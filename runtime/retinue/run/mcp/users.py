@@ -13,8 +13,8 @@ from retinue.run.caller import Caller
 from retinue.run.events import ToolResult
 from retinue.run.mcp.connection import Connection, ConnectionState
 from retinue.run.ports import Lookup, Tool
-from retinue.run.workspace import Workspace
-from retinue.values import JsonValue, Ref
+from retinue.run.workspace import is_person
+from retinue.values import JsonValue
 
 # Connections of users to one server, and the seconds for which an unused one is kept.
 MOST_USERS = 200
@@ -22,8 +22,6 @@ IDLE = 300.0
 
 # Of these a workspace lists what whoever asks may use.
 _BY_GRANTS: tuple[DatabricksKind, ...] = ("functions", "vector_search")
-
-_APP_NAME = Ref("env", "DATABRICKS_APP_NAME", default="")
 
 _NOBODYS = (
     "it is used with the rights of each user, and this request brings no Databricks token of a "
@@ -170,10 +168,8 @@ class UserConnection:
 
     async def _is_person(self, caller: Caller) -> bool:
         """Whether the caller is the person who is logged in here. Raises ToolError for nobody."""
-        if caller.token or caller.user_id or caller.user_email or self._lookup(_APP_NAME):
-            return False
         try:
-            return (await Workspace.find(self._lookup)).personal
+            return await is_person(caller, self._lookup)
         except MissingReferenceError as missing:
             name = self.server.name
             raise ToolError(f"The tool server '{name}' is not available: {missing}.") from None
