@@ -15,6 +15,7 @@ from retinue.cli import (
     deploy,
     doctor,
     logs,
+    mcp,
     models,
     plan,
     proxy,
@@ -79,6 +80,7 @@ _VERBS = (
 for verb in _VERBS:
     app.command()(verb.command)
 app.add_typer(models.app, name="models")
+app.add_typer(mcp.app, name="mcp")
 
 
 def main() -> None:
