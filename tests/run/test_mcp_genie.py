@@ -98,6 +98,32 @@ async def test_genie_one_is_one_tool_that_waits(monkeypatch: pytest.MonkeyPatch)
     assert sent[1:] == [("genie_poll_response", {"conversation_id": "c1", "response_id": "r1"})]
 
 
+SQL = [
+    tool("execute_sql", "query"),
+    tool("execute_sql_read_only", "query"),
+    tool("poll_sql_result", "statement_id"),
+]
+
+
+def statement(state: str, **more: Any) -> str:
+    return json.dumps({"statement_id": "s1", "status": {"state": state}, **more})
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "CANCELED", "CLOSED"])
+async def test_sql_is_waited_for(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    done = statement(state, result={"data_array": [["7"]]})
+    plays = {
+        "execute_sql": [statement("PENDING")],
+        "poll_sql_result": [statement("RUNNING"), done],
+    }
+    shown, result, sent = await asked(monkeypatch, SQL, plays)
+    assert shown == ("execute_sql", "execute_sql_read_only")
+    assert result == ToolResult(done, structured=json.loads(done))
+    assert sent[1:] == [("poll_sql_result", {"statement_id": "s1"})] * 2
+    _, _, sent = await asked(monkeypatch, SQL, {"execute_sql": [done]})
+    assert len(sent) == 1
+
+
 LAST = {
     message("COMPLETED", content=QUERY): 1,
     message("FAILED", error={"error": "no"}): 1,

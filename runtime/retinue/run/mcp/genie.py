@@ -1,8 +1,10 @@
-"""Genie's two tools, one to ask and one to poll → one whose answer is waited for.
+"""Two tools of a workspace's, one to ask and one to poll → one whose answer is waited for.
 
-The names and the answers are those of managed servers as their public clients have them:
+The names and the answers are those of managed servers as their public clients have them: Genie's
 `query_space_<ID>` with `poll_response_<ID>`, whose ids come as `conversationId` and go as
-`conversation_id`, and `genie_ask` with `genie_poll_response`.
+`conversation_id`, and `genie_ask` with `genie_poll_response`; SQL's `execute_sql` and
+`execute_sql_read_only` with `poll_sql_result`, whose answers are those of the Statement Execution
+API.
 """
 
 import asyncio
@@ -22,10 +24,17 @@ from retinue.values import JsonValue
 
 Call = Callable[[str, dict[str, JsonValue]], Awaitable[ToolResult]]
 
-_POLLED_BY = tuple(zip(QUESTIONS, ("poll_response", "genie_poll_response"), strict=True))
+_POLLED_BY = (
+    *zip(QUESTIONS, ("poll_response", "genie_poll_response"), strict=True),
+    ("execute_sql_read_only", "poll_sql_result"),
+    ("execute_sql", "poll_sql_result"),
+)
 # Any other status, with ids to poll by, is one on the way: Genie has had new ones before.
-_LAST = {"COMPLETED", "FAILED", "CANCELLED", "CANCELED", "ERROR", "QUERY_RESULT_EXPIRED"}
-_IDS = ("conversation_id", "message_id", "response_id")
+_LAST = {
+    "COMPLETED", "SUCCEEDED", "FAILED", "CANCELLED", "CANCELED", "CLOSED", "ERROR",
+    "QUERY_RESULT_EXPIRED",
+}  # fmt: skip
+_IDS = ("conversation_id", "message_id", "response_id", "statement_id")
 _WAITED = "The answer is waited for: there is nothing to poll, though it may take minutes."
 
 # Seconds between polls, and how many may fail in a row: they change nothing and can be repeated.
@@ -43,7 +52,7 @@ class Poll:
 
 
 def polls(tools: Sequence[Tool]) -> dict[str, Poll]:
-    """The tools that ask Genie, and how each is polled."""
+    """The tools that may answer later, and how each is polled."""
     known = {tool.name: tool for tool in tools}
     found: dict[str, Poll] = {}
     for name in known:
@@ -79,8 +88,8 @@ async def answered(first: ToolResult, poll: Poll, call: Call, patience: float) -
             return await _answered(first, poll, call)
     except TimeoutError:
         raise ToolError(
-            "Genie is still working on the answer, and it can't be waited for any longer. Say so, "
-            "and do not answer the question without it."
+            "Databricks is still working on the answer, and it can't be waited for any longer. Say "
+            "so, and do not answer the question without it."
         ) from None
 
 
@@ -106,6 +115,8 @@ async def _answered(result: ToolResult, poll: Poll, call: Call) -> ToolResult:
 
 def _is_open(result: ToolResult, body: Mapping[str, Any], polled: bool) -> bool:
     status = body.get("status")
+    if isinstance(status, dict):
+        status = status.get("state")
     if isinstance(status, str):
         return status.upper() not in _LAST
     # A poll may come back empty before there is an answer.
