@@ -83,6 +83,14 @@ async def test_wrong_arguments_never_reach_the_tool(arguments: str) -> None:
     assert seen == []
 
 
+async def test_null_for_what_may_be_left_out_leaves_it_out() -> None:
+    toolbox, seen = weather()
+    assert await call(toolbox, "weather", '{"city": "Oslo", "days": null}') == ToolResult("sunny")
+    assert "city: None" in (await call(toolbox, "weather", '{"city": null}')).text
+    assert "days: 0" in (await call(toolbox, "weather", '{"city": "Oslo", "days": 0}')).text
+    assert seen == [{"city": "Oslo"}]
+
+
 async def test_no_arguments_at_all_are_an_empty_object() -> None:
     toolbox, seen = weather({"type": "object"})
     assert not (await call(toolbox, "weather", " ")).is_error

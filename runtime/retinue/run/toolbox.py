@@ -201,6 +201,12 @@ def _checked(entry: _Entry, text: str) -> Arguments:
     name = entry.tool.name
     arguments = _parsed(name, text)
     complaints = entry.complaints(arguments)
+    if complaints and None in arguments.values():
+        # Many models write null for what they would leave out.
+        required = entry.tool.parameters.get("required")
+        needed = required if isinstance(required, list) else []
+        arguments = {k: v for k, v in arguments.items() if v is not None or k in needed}
+        complaints = entry.complaints(arguments)
     if complaints:
         raise ToolError(f"The arguments of '{name}' don't fit its schema: {'; '.join(complaints)}.")
     return arguments
