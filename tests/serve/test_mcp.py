@@ -260,6 +260,25 @@ async def test_a_caller_sees_the_agents_of_its_key(era: str) -> None:
             assert not (await ada.call_tool("a", {"question": "?"})).is_error
 
 
+@pytest.mark.parametrize("era", ERAS)
+async def test_users_at_the_same_time_are_never_mixed_up(era: str) -> None:
+    runtime = LoopRuntime(ScriptedModel())
+    env = {"DATABRICKS_APP_NAME": "sales", "DATABRICKS_APP_PORT": "8000"}
+
+    async def ask(user: str) -> None:
+        headers = {"x-forwarded-user": user, "x-forwarded-access-token": f"the-token-of-{user}"}
+        async with client(server, era, **headers) as asking:
+            for _ in range(3):
+                await asking.call_tool("tester", {"question": "?", "metadata": {"who": user}})
+
+    users = [f"user-{n}" for n in range(30)]
+    with running(runtime, access=Access(runtime.agents.values(), env)) as server:
+        await asyncio.gather(*map(ask, users))
+    seen = {(c.metadata["who"], c.user_id, c.token) for c in runtime.callers}
+    assert seen == {(user, user, f"the-token-of-{user}") for user in users}
+    assert len(runtime.callers) == 90
+
+
 def test_nothing_is_open_without_a_key() -> None:
     shut = [agent("a", auth=Auth(mode="api_key"))]
     access = Access(shut, {"RETINUE_API_KEYS": "key-of-ada-0123456789"})
