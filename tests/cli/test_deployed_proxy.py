@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
+import mcp
 import openai
 import pytest
 
@@ -101,6 +102,17 @@ async def test_openai_s_client_asks_a_deployed_agent_with_nothing_set_up(project
             assert response.output_text == "All is well."
             with pytest.raises(openai.NotFoundError, match="nobody"):
                 await at.chat.completions.create(model="nobody", messages=MESSAGES)
+        assert set(there.front.tokens) == {f"Bearer {there.env['DATABRICKS_TOKEN']}"}
+
+
+@pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
+async def test_a_client_of_mcp_finds_a_deployed_agent_with_nothing_set_up(project, era):
+    async with deployed(ScriptedModel(says("All is well.")), project) as there:
+        async with proxy(project, there.env, "-t", "dev", "helper") as url:
+            async with mcp.Client(f"{url}/mcp", mode=era) as at:
+                assert [tool.name for tool in (await at.list_tools()).tools] == ["helper"]
+                result = await at.call_tool("helper", {"question": "?"})
+                assert result.structured_content["answer"] == "All is well."
         assert set(there.front.tokens) == {f"Bearer {there.env['DATABRICKS_TOKEN']}"}
 
 

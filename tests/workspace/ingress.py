@@ -13,7 +13,10 @@ from workspace.apps import Apps
 from workspace.fake import Workspace
 
 LOGIN = "<!doctype html><html><title>Databricks - Sign In</title>secret-of-the-page</html>"
-PASSED = ("content-type", "accept", "x-request-id")
+PASSED = (
+    "content-type", "accept", "x-request-id",
+    "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name",
+)  # fmt: skip
 
 
 class Ingress:
@@ -59,6 +62,8 @@ class Ingress:
                     request.method, self._target + request.path_qs, data=body, headers=headers
                 ) as got:
                     kind = {"content-type": got.headers.get("content-type", "text/plain")}
+                    if session_id := got.headers.get("mcp-session-id"):
+                        kind["mcp-session-id"] = session_id
                     answer = web.StreamResponse(status=got.status, headers=kind)
                     await answer.prepare(request)
                     async for piece in got.content.iter_any():

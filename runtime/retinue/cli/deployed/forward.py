@@ -30,7 +30,10 @@ _KEPT_BACK = frozenset(
         "referer", "te", "trailer", "transfer-encoding", "upgrade", "x-real-ip",
     }
 )  # fmt: skip
-_PASSED_BACK = ("content-type", "cache-control", "retry-after", "x-request-id", "x-should-retry")
+_PASSED_BACK = (
+    "content-type", "cache-control", "mcp-session-id", "retry-after", "x-request-id",
+    "x-should-retry",
+)  # fmt: skip
 # A browser on this machine must not be led here by a page from elsewhere.
 _OURSELVES = frozenset({"127.0.0.1", "localhost", "[::1]", "host.docker.internal"})
 
@@ -38,7 +41,7 @@ _FAILED = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 def forwarder(app: DeployedApp) -> Starlette:
-    """The ASGI app that forwards `/v1/…` and `/api/v1/…` as whoever is logged in here.
+    """The ASGI app that forwards `/v1/…` and `/mcp`, also below `/api`, as whoever is logged in.
 
     It must listen on the loopback address alone: it asks nobody who they are.
     """
@@ -70,7 +73,7 @@ class _Forward:
             return
         path = _path(scope)
         if path is None:
-            message = "Only /v1 is forwarded: the base URL of a client ends in /v1."
+            message = "Only /v1 and /mcp are forwarded: a client's base URL ends in one of them."
             await _tell(send, _refused(message, 404))
             return
         body = await _body(receive)
@@ -141,9 +144,10 @@ class _Forward:
 def _path(scope: Scope) -> str | None:
     """The path at the app: the platform takes tokens for those under `/api/`."""
     path = scope["raw_path"].decode("latin-1").partition("?")[0]
-    if path.startswith("/v1/"):
+    if path.startswith("/v1/") or path == "/mcp":
         path = f"/api{path}"
-    if not path.startswith("/api/v1/") or "/../" in f"{path}/":
+    known = path.startswith("/api/v1/") or path == "/api/mcp"
+    if not known or "/../" in f"{path}/":
         return None
     query = scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else path
