@@ -15,6 +15,8 @@ WHO = {"name": "who", "inputSchema": {"type": "object"}}
 class ManagedServers(FakeWorkspace):
     """Servers of the older protocol, whose sessions belong to who opened them.
 
+    Calls of tools are sent on to `moved`, where it is set.
+
     `seen` holds path, Authorization and method of every message. `refusals` maps an Authorization
     to the status of all its answers; `missing` are paths that are 404. `own_tools` are listed for
     one Authorization besides `who`; `plays` are texts that a tool answers with, one after another,
@@ -24,6 +26,7 @@ class ManagedServers(FakeWorkspace):
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[tuple[str, str, str]] = []
+        self.moved = ""
         self.refusals: dict[str, int] = {}
         self.call_refusals: dict[str, int] = {}
         self.missing: set[str] = set()
@@ -57,6 +60,8 @@ class ManagedServers(FakeWorkspace):
         status = self.refusals.get(who, 404 if request.raw_path in self.missing else 200)
         if asked["method"] == "tools/call":
             status = self.call_refusals.get(who, status)
+        if self.moved and asked["method"] == "tools/call":
+            return web.Response(status=307, headers={"location": self.moved})
         if status != 200:
             return web.Response(status=status, headers={"retry-after": "7"})
         begins = asked["method"] in ("initialize", "server/discover")

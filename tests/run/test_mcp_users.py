@@ -260,6 +260,17 @@ async def test_a_strange_token_costs_its_own_call(token: str) -> None:
         assert await who(connection, ADA) == ADA.token
 
 
+@pytest.mark.parametrize("path", ["/api/2.0/mcp/sql", "/mcp", "/"])
+async def test_a_token_follows_no_redirect_to_another_host(path: str) -> None:
+    async with opened(ManagedServers()) as fake, opened(ManagedServers()) as elsewhere:
+        async with connected(fake) as connection:
+            fake.moved = elsewhere.url + path
+            assert "redirect" in await refusal(connection, ADA)
+            fake.moved = ""
+            assert await who(connection, ADA) == ADA.token
+    assert elsewhere.seen == elsewhere.signed == []
+
+
 async def test_tokens_are_told_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with opened(ManagedServers()) as fake:
