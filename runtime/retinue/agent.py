@@ -297,10 +297,24 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
-    """Where conversations and keys are kept: a URL that starts with sqlite: or postgresql:."""
+class Lakebase:
+    """A Lakebase database. `name` is an instance's, or the path of an autoscaling endpoint:
+    `projects/P/branches/B/endpoints/E`.
+    """
 
-    url: Text
+    name: Text
+    database: Text = "databricks_postgres"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where state is kept: at a URL that starts with sqlite: or postgresql:, or in Lakebase.
+
+    The URL `off` is nowhere.
+    """
+
+    url: Text | None = None
+    lakebase: Lakebase | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

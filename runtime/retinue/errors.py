@@ -12,6 +12,8 @@ RetinueError
 ├── ToolError             a tool failed; the text goes to the model, and the run goes on
 ├── NotReadyError         an agent can't run now: a tool server it requires is down
 ├── RunError              the run itself had to stop (deadline)
+├── StoreError            the store can't be used as it is set up, until somebody changes that
+├── StoreDownError        the store can't be reached now, and may be later
 ├── RefusedError          a busy server takes the request on no more (retinue.serve.wire.errors)
 ├── AccessError           callers can't be told apart (retinue.serve.keys)
 ├── CapacityError         a limit for the server can't be read (retinue.serve.overload)
@@ -113,3 +115,15 @@ class NotReadyError(RetinueError):
 
 class RunError(RetinueError):
     """The run had to stop before it had an answer, for example at its deadline."""
+
+
+class StoreError(RetinueError):
+    """The store can't be used as it is set up: its URL, its driver, or a schema from the future."""
+
+
+class StoreDownError(RetinueError):
+    """The store doesn't answer now; `retry_after` is when it is tried again, in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

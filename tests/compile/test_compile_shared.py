@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compile_projects import compiled as compiled_folder
 
-from retinue.agent import Agent, Auth, Http, Stdio, Store
+from retinue.agent import Agent, Auth, Http, Lakebase, Stdio, Store
 from retinue.compile.document import read_document
 from retinue.compile.merge import merged
 from retinue.compile.report import Report
@@ -152,18 +152,47 @@ def test_a_long_chain_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_runtime_refuses_what_it_can_not_do(tmp_path: Path) -> None:
-    files = {
-        "retinue.yaml": "store: sqlite:///${env.DB:-x.db}\n",
-        "agents/a.yaml": MINIMAL + "guardrails: {input: [pii]}\n",
-    }
+    files = {"agents/a.yaml": MINIMAL + "guardrails: {input: [pii]}\n"}
     (agent,) = compiled(tmp_path, files).checked()
-    assert agent.store == Store(url=Template(("sqlite:///", Ref("env", "DB", "x.db"))))
     with pytest.raises(NotSupportedError) as raised:
         Runtime([agent])
     assert str(raised.value).splitlines()[1:] == [
         "agents/a.yaml:3:1: 'guardrails' is not supported yet",
-        "retinue.yaml:1:1: 'store' is not supported yet",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "store"),
+    [
+        (
+            "sqlite:///${env.DB:-x.db}",
+            Store(url=Template(("sqlite:///", Ref("env", "DB", "x.db")))),
+        ),
+        ("off", Store(url="off")),
+        ("{url: 'postgresql://me@db/x'}", Store(url="postgresql://me@db/x")),
+        ("{lakebase: agents}", Store(lakebase=Lakebase(name="agents"))),
+        (
+            "{lakebase: {name: projects/p/branches/b/endpoints/e, database: '${secret.lake/db}'}}",
+            Store(
+                lakebase=Lakebase(
+                    name="projects/p/branches/b/endpoints/e",
+                    database=Template((Ref("secret", "lake/db"),)),
+                )
+            ),
+        ),
+    ],
+)
+def test_where_state_is_kept(tmp_path: Path, written: str, store: Store) -> None:
+    files = {"retinue.yaml": f"store: {written}\n", "agents/a.yaml": MINIMAL}
+    (agent,) = compiled(tmp_path, files).checked()
+    assert agent.store == store
+    Runtime([agent])
+
+
+@pytest.mark.parametrize("written", ["{}", "{url: off, lakebase: agents}"])
+def test_a_store_is_in_one_place(tmp_path: Path, written: str) -> None:
+    files = {"retinue.yaml": f"store: {written}\n", "agents/a.yaml": MINIMAL}
+    assert codes(compiled(tmp_path, files)) == ["conflicting-keys"]
 
 
 def test_who_may_call_and_where_the_keys_are(tmp_path: Path) -> None:

@@ -83,6 +83,14 @@ def command(
             show_default="json in a Databricks App, else text",
         ),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where state is kept: sqlite:///PATH, postgresql://…, or off "
+            "(default: retinue.yaml's `store`, else .retinue/state.db).",
+        ),
+    ] = None,
     model: ModelOption = None,
     temperature: TemperatureOption = None,
     max_tokens: MaxTokensOption = None,
@@ -100,13 +108,14 @@ def command(
     from retinue.serve.admission import Access  # noqa: PLC0415
     from retinue.serve.app import APIS  # noqa: PLC0415
     from retinue.serve.control import Control  # noqa: PLC0415
-    from retinue.serve.factory import app_of, create_app  # noqa: PLC0415
+    from retinue.serve.factory import agents_store, app_of, create_app  # noqa: PLC0415
     from retinue.serve.generations import Generations  # noqa: PLC0415
     from retinue.serve.overload import Capacity, House  # noqa: PLC0415
     from retinue.serve.server import listen, serve  # noqa: PLC0415
     from retinue.serve.worker import hand_over  # noqa: PLC0415
 
     access = Access(compiled, os.environ)
+    address = agents_store(compiled, opened, store)
     capacity = Capacity(
         max_body=max_body * _MEGABYTE,
         max_concurrency=max_concurrency,
@@ -136,6 +145,7 @@ def command(
         "agents": agents,
         "variables": named_values(variables),
         "target": target,
+        "store": store,
         **options,
     }
 
@@ -152,7 +162,7 @@ def command(
     control = Control(House(capacity))
     route = model and compilation.routes.get(model, model)
     chosen = {**options, "model": route, "capacity": capacity, "control": control}
-    generations = Generations(app_of(compiled, **chosen))
+    generations = Generations(app_of(compiled, store=address, **chosen))
     control.reload = partial(
         generations.reload, partial(create_app, **again, capacity=capacity, control=control)
     )

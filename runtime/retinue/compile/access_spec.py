@@ -1,10 +1,10 @@
 """What agent files and retinue.yaml may say of callers, storage and traces."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from retinue.compile.fields import Boolean, NonEmpty, Reference, Spec
+from retinue.compile.fields import Boolean, NonEmpty, Reference, Shorthand, Spec
 
 
 class AuthSpec(Spec):
@@ -26,14 +26,36 @@ class AuthSpec(Spec):
     )
 
 
+class LakebaseSpec(Spec):
+    """A Lakebase database."""
+
+    hints: ClassVar = {"instance": "use `name`", "endpoint": "use `name`"}
+
+    name: Reference = Field(
+        description="An instance's name, or the path of an autoscaling endpoint.",
+        examples=["agents", "projects/agents/branches/production/endpoints/primary"],
+    )
+    database: Reference = Field(
+        default="databricks_postgres",
+        description="The database in it.",
+        examples=["databricks_postgres"],
+    )
+
+
 class StoreSpec(Spec):
-    """Where conversations and keys are kept."""
+    """Where state is kept. Exactly one of its keys."""
 
     hints: ClassVar = {"path": "use `url: sqlite:///…`", "dsn": "use `url`"}
 
-    url: Reference = Field(
-        description="sqlite:///PATH, or postgresql://… with its password as a reference.",
-        examples=["sqlite:///retinue.db", "${secret.retinue/store_url}"],
+    url: Reference | None = Field(
+        default=None,
+        description="sqlite:///PATH, postgresql://… with its password as a reference, or off.",
+        examples=["sqlite:///retinue.db", "${secret.retinue/store_url}", "off"],
+    )
+    lakebase: Annotated[LakebaseSpec, Shorthand("name")] | None = Field(
+        default=None,
+        description="A Lakebase database, by its name or as an object.",
+        examples=["agents"],
     )
 
 

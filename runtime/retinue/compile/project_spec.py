@@ -81,7 +81,7 @@ class ProjectSpec(Spec):
     )
     store: Annotated[StoreSpec, Shorthand("url")] | None = Field(
         default=None,
-        description="Where conversations and keys are kept: a URL, or an object.",
+        description="Where conversations and other state are kept: a URL, `off`, or an object.",
         examples=["sqlite:///retinue.db"],
     )
     auth: AuthSpec | None = Field(

@@ -288,7 +288,7 @@ class _Compiler:
         name = spec.name or file.name
         self._calls[name] = check_names(spec.sub_agents, root, self._exists, self._names, report)
         remote = compile_remote_agents(spec.sub_agents, layer.written, root, report)
-        unsupported = (*agent_unsupported(root), *shared.unsupported)
+        unsupported = agent_unsupported(root)
         warn(unsupported, report)
         if prompt is None:
             return None

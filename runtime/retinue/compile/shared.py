@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retinue.agent import Auth, Observability, Store, Unsupported, Variable
-from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, StoreSpec
+from retinue.agent import Auth, Lakebase, Observability, Store, Variable
+from retinue.compile.access_spec import AuthSpec, LakebaseSpec, ObservabilitySpec, StoreSpec
 from retinue.compile.document import read_document
 from retinue.compile.interpolate import CompileContext, Interpolation
 from retinue.compile.layers import Layer
@@ -22,7 +22,6 @@ from retinue.compile.route import compile_route
 from retinue.compile.servers import compile_servers
 from retinue.compile.spec import holds_references, may_wait
 from retinue.compile.tree import Document, Entry, Node, Path
-from retinue.compile.unsupported import unsupported_keys
 from retinue.compile.variables import Variables
 from retinue.diagnostics import Location
 from retinue.project import PROJECT_FILE
@@ -62,7 +61,6 @@ class Shared:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     store: Store | None = None
     observability: Observability | None = None
-    unsupported: tuple[Unsupported, ...] = ()
 
 
 def read_shared(
@@ -142,7 +140,6 @@ class _File:
             variables=variables,
             store=self._store(spec.store, layer.root),
             observability=self._observability(spec.observability, layer.root),
-            unsupported=unsupported_keys(layer.root, ("store",)),
         )
 
     def _read(self, root: Node, report: Report) -> SharedEntry:
@@ -161,18 +158,30 @@ class _File:
     def _store(self, spec: StoreSpec | None, root: Node) -> Store | None:
         if spec is None:
             return None
+        if (spec.url is None) == (spec.lakebase is None):
+            message = "a store has a `url`, or is in `lakebase`: exactly one of them"
+            self.report.error(root.at(("store",)), message, "conflicting-keys")
+            return None
+        if spec.lakebase:
+            return self._lakebase(spec.lakebase, root)
         path = ("store", "url")
         url = reference(spec.url, root, path, self.report, line=True)
         if url is None:
             return None
         place = root.at(path)
-        if isinstance(url, str) and not url.startswith(("sqlite:", "postgresql:")):
-            message = "a store's URL starts with sqlite: or postgresql:"
+        if isinstance(url, str) and not url.startswith(("sqlite:", "postgresql:")) and url != "off":
+            message = "a store's URL starts with sqlite: or postgresql:, or is off"
             self.report.error(place, message, "bad-url")
         if isinstance(url, str) and _PASSWORD.search(url):
             hint = "keep the URL in a secret: ${secret.scope/key}"
             self.report.error(place, "the URL holds a password", "secret-in-clear", hint)
         return Store(url=url)
+
+    def _lakebase(self, spec: LakebaseSpec, root: Node) -> Store | None:
+        path = ("store", "lakebase")
+        name = reference(spec.name, root, (*path, "name"), self.report, line=True)
+        database = reference(spec.database, root, (*path, "database"), self.report, line=True)
+        return Store(lakebase=Lakebase(name=name, database=database)) if name and database else None
 
     def _observability(self, spec: ObservabilitySpec | None, root: Node) -> Observability | None:
         if spec is None:

@@ -47,6 +47,8 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
     ("auth", "keys"),
     ("store",),
     ("store", "url"),
+    ("store", "lakebase"),
+    ("store", "lakebase", "*"),
     ("observability", "otlp", "endpoint"),
     ("observability", "otlp", "headers", "*"),
 )

@@ -22,11 +22,6 @@ def agent_unsupported(root: Node) -> tuple[Unsupported, ...]:
     return tuple(key for pattern in _NOT_RUN_YET for key in _found(root, pattern))
 
 
-def unsupported_keys(root: Node, names: Iterable[str]) -> tuple[Unsupported, ...]:
-    """Those of `names` that the object has."""
-    return tuple(key for name in names for key in _found(root, (name,)))
-
-
 def warn(keys: Iterable[Unsupported], report: Report) -> None:
     """Say it where each key stands."""
     for key in keys:

@@ -27,7 +27,9 @@ from retinue.serve.mcp import McpEndpoint
 from retinue.serve.openapi import document
 from retinue.serve.overload import Capacity, Door, House
 from retinue.serve.responses import stored_responses
+from retinue.serve.state import State
 from retinue.serve.wire.errors import ErrorAnswer, answer, http_error
+from retinue.store.address import Address
 
 _OPENAPI = "/openapi.json"
 OPEN_PATHS = frozenset(
@@ -47,6 +49,7 @@ def app_for(
     access: Access | None = None,
     created: int | None = None,
     local: bool = False,
+    store: Address | None = None,
     control: Control | None = None,
     apis: Collection[str] = APIS,
 ) -> FastAPI:
@@ -55,25 +58,26 @@ def app_for(
     `access` says who may call, by default what the agents say, for a process that no proxy of
     Databricks stands before. `created` (what `/v1/models` says) is in Unix seconds, by default
     now. `local` says that only this machine reaches the app: where it checks no callers it then
-    answers to no public name. `control` is what the server is operated by, and outlives the app;
-    `apis` are the surfaces that it has. Raises AccessError.
+    answers to no public name. State is kept at `store`, where there is one. `control` is what the
+    server is operated by, and outlives the app; `apis` are the surfaces that it has. Raises
+    AccessError.
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
     capacity = capacity or Capacity()
     access = access or Access(runtime.agents.values())
     control = control or Control(House(capacity))
+    state = State(store)
     every = endpoints(runtime, pace, capacity.max_body, proxied=access.proxied)
     table = tuple(one for one in every if one.operation.tag in apis)
     guarded = local and bool(access.unchecked)
     mcp = McpEndpoint(runtime, max_body=capacity.max_body)
-    app = _App(table, access, control, _lifespan(runtime, mcp), guarded=guarded)
+    app = _App(table, access, control, _lifespan(runtime, mcp, state), guarded=guarded)
     if "mcp" in apis:
         door = Door(control.house, mcp)
         app.router.routes += [Route(path, door, methods=MCP_METHODS) for path in MCP_PATHS]
-    info = Info(
-        runtime, created or int(time.time()), [one.paths[0] for one in table], control.house
-    )
+    posts = [one.paths[0] for one in table]
+    info = Info(runtime, created or int(time.time()), posts, control.house, state)
     for prefix in PREFIXES:
         if "models" in apis:
             named = prefix == PREFIXES[0]
@@ -161,10 +165,10 @@ class _Front:
             await self._rest(scope, receive, send)
 
 
-def _lifespan(runtime: Runtime, mcp: McpEndpoint) -> Any:
+def _lifespan(runtime: Runtime, mcp: McpEndpoint, state: State) -> Any:
     @asynccontextmanager
     async def opened(_app: FastAPI) -> AsyncGenerator[None, None]:
-        async with runtime, aclosing(mcp):
+        async with runtime, state, aclosing(mcp):
             runtime.warm()
             yield
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -12,10 +13,12 @@ from retinue.errors import ProjectError
 from retinue.offline.runtime import runtime_for
 from retinue.project import Project
 from retinue.route import Route
-from retinue.serve.admission import Access
+from retinue.run.references import environment, resolved
+from retinue.serve.admission import Access, behind_databricks
 from retinue.serve.app import APIS, app_for
 from retinue.serve.control import Control
 from retinue.serve.overload import Capacity
+from retinue.store.address import Address, store_address
 from retinue.values import JsonValue
 
 PATIENCE = 5.0
@@ -35,6 +38,7 @@ def create_app(
     capacity: Capacity | None = None,
     local: bool = False,
     exposed: bool = False,
+    store: str | None = None,
     control: Control | None = None,
     apis: Collection[str] = APIS,
 ) -> FastAPI:
@@ -44,9 +48,10 @@ def create_app(
     `target` are those of the bundle. `model` is one of retinue.yaml's, or a LiteLLM id, in place of
     the agents' own, and `settings` are OpenAI request parameters over theirs. `created` is what
     `/v1/models` says, in Unix seconds. `local` says that only this machine reaches the app, so that
-    pages of other sites are kept out. `exposed` says that other machines reach
-    it, so that callers have to be checked. `control` and `apis` are as `app_for` has them. Raises
-    CompileError, ProjectError and AccessError.
+    pages of other sites are kept out. `exposed` says that other machines reach it, so that callers
+    have to be checked. `store` is a database's URL or `off`, in place of what retinue.yaml says.
+    `control` and `apis` are as `app_for` has them. Raises CompileError, ProjectError, AccessError
+    and StoreError.
     """
     names = [agents] if isinstance(agents, str) else list(agents or ())
     place = project if isinstance(project, Project) else Project.at(project)
@@ -64,8 +69,27 @@ def create_app(
         capacity=capacity,
         local=local,
         exposed=exposed,
+        store=agents_store(compiled, place, store),
         control=control,
         apis=apis,
+    )
+
+
+def agents_store(
+    agents: Iterable[Agent], project: Project, given: str | None = None
+) -> Address | None:
+    """Where the state of a project's agents is kept; `given` is a URL or `off` over its files.
+
+    Raises StoreError, and MissingReferenceError.
+    """
+    # It is retinue.yaml's, so all of them have the same.
+    store = next((agent.store for agent in agents), None)
+    return store_address(
+        store,
+        project.root,
+        given=given,
+        app=behind_databricks(os.environ),
+        text=partial(resolved, lookup=environment()),
     )
 
 
@@ -78,6 +102,7 @@ def app_of(
     created: int | None,
     capacity: Capacity | None,
     local: bool,
+    store: Address | None,
     exposed: bool = False,
     control: Control | None = None,
     apis: Collection[str] = APIS,
@@ -94,6 +119,7 @@ def app_of(
         access=access,
         capacity=capacity,
         local=local,
+        store=store,
         control=control,
         apis=apis,
     )

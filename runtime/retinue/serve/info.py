@@ -16,6 +16,7 @@ from retinue.serve.access import record_of
 from retinue.serve.openapi import errors
 from retinue.serve.operations import ANYTHING, NUMBER, TEXT, many, shape
 from retinue.serve.overload import House
+from retinue.serve.state import State
 from retinue.serve.wire.agents import agent_info, agent_list, readiness
 from retinue.serve.wire.models import find_agent, model_list, model_object, open_agents
 
@@ -70,11 +71,14 @@ class Info:
     `posts` are the paths that take questions.
     """
 
-    def __init__(self, runtime: Runtime, created: int, posts: Sequence[str], house: House) -> None:
+    def __init__(
+        self, runtime: Runtime, created: int, posts: Sequence[str], house: House, state: State
+    ) -> None:
         self._runtime = runtime
         self._created = created
         self._posts = posts
         self._house = house
+        self._state = state
 
     def _open(self, request: Request) -> Mapping[str, Agent]:
         """The agents that this caller may know of."""
@@ -116,18 +120,24 @@ class Info:
     def status(self) -> APIRouter:
         """Whether it works. Open to everyone, so details are told of open agents only."""
         router = APIRouter(tags=["status"])
-        details = {"version": TEXT, "agents": ANYTHING}
-        live = {"status": "healthy", "version": __version__, "agents": {"genie-analyst": {}}}
+        details = {"version": TEXT, "store": TEXT, "agents": ANYTHING}
+        live = {
+            "status": "healthy",
+            "version": __version__,
+            "store": "ok",
+            "agents": {"genie-analyst": {}},
+        }
 
         @router.get(
             "/health",
-            summary="Whether it works, and each agent's tool servers",
+            summary="Whether it works, and the store, and each agent's tool servers",
             responses=_told(shape(status=TEXT, **details), live),
         )
         async def health(request: Request) -> JSONResponse:
             known = self._runtime.health()
             agents = {name: known[name] for name in self._open(request)}
-            return JSONResponse({"status": "healthy", "version": __version__, "agents": agents})
+            told = {"status": "healthy", "version": __version__, "store": self._state.health}
+            return JSONResponse({**told, "agents": agents})
 
         @router.get(
             "/health/live",

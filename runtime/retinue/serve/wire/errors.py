@@ -16,6 +16,8 @@ from retinue.errors import (
     RequestError,
     RetinueError,
     RunError,
+    StoreDownError,
+    StoreError,
 )
 
 _INVALID = "invalid_request_error"
@@ -118,6 +120,19 @@ def answer(error: BaseException) -> ErrorAnswer:
             message=str(error),
             code="agent_not_ready",
             headers={"retry-after": "5"},
+        )
+    if isinstance(error, StoreDownError):
+        wait = str(max(1, math.ceil(error.retry_after)))
+        return ErrorAnswer(
+            status=503,
+            type=_SERVER,
+            message=str(error),
+            code="store_unavailable",
+            headers={"retry-after": wait},
+        )
+    if isinstance(error, StoreError):
+        return ErrorAnswer(
+            status=503, type=_SERVER, message=str(error), code="store_unusable", headers=_NO_RETRY
         )
     if isinstance(error, PromptError):
         return ErrorAnswer(

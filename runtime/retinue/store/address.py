@@ -1,0 +1,75 @@
+"""What the files and the command line say of the store → the address of a database, or none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retinue.agent import Store
+from retinue.errors import StoreError
+from retinue.values import Text
+
+OFF = "off"
+_SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
+_FOLDER = ".retinue"
+_FILE = "state.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """A Lakebase database: `name` is an instance's, or an endpoint's path; without references."""
+
+    name: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is: exactly one of a `file` (SQLite), a `url` (PostgreSQL) and a `lake`."""
+
+    file: Path | None = None
+    url: str | None = field(default=None, repr=False)
+    lake: Lake | None = None
+
+    def __str__(self) -> str:
+        """As it may be shown: a URL holds a password."""
+        if self.file:
+            return f"SQLite at {self.file}"
+        return f"Lakebase {self.lake.name}" if self.lake else "PostgreSQL"
+
+
+def store_address(
+    store: Store | None,
+    root: Path,
+    *,
+    given: str | None = None,
+    app: bool = False,
+    text: Callable[[Text], str] = str,
+) -> Address | None:
+    """Where state is kept: what the command line gives, else the files, else a file in `.retinue`.
+
+    None where it is off, as it is by default in a Databricks App (`app`), whose disk is lost.
+    `text` replaces the references in what the files say. Raises StoreError for what is no store's
+    URL, and what `text` does.
+    """
+    if given is not None:
+        return _at(given, root)
+    if store is None:
+        return None if app else Address(file=root / _FOLDER / _FILE)
+    if store.lakebase:
+        return Address(lake=Lake(text(store.lakebase.name), text(store.lakebase.database)))
+    return _at(text(store.url or OFF), root)
+
+
+def _at(url: str, root: Path) -> Address | None:
+    if url == OFF:
+        return None
+    if url.startswith(_POSTGRES):
+        return Address(url=url)
+    path = url.removeprefix(_SQLITE).partition("?")[0]
+    if not url.startswith(_SQLITE) or not path or path.startswith(":"):
+        raise StoreError(
+            "a store is sqlite:///PATH, postgresql://USER@HOST/DATABASE or off; what is given as "
+            "store is none of these"
+        )
+    return Address(file=root / path)

@@ -1,0 +1,157 @@
+"""An address → a database: reads and writes, each a transaction that ends in time."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from retinue.errors import MissingReferenceError, StoreDownError
+from retinue.store.address import Address
+from retinue.store.breaker import Breaker
+from retinue.store.engine import WRITES, engine_for, make_file
+from retinue.store.migrate import migrate
+
+log = logging.getLogger("retinue.store")
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+"""What is done in one transaction. It may be done twice, when the first one was lost."""
+
+_DOWN = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    TimeoutError,
+    OSError,
+    MissingReferenceError,
+)
+_MARGIN = 1.0
+
+
+class Database:
+    """The store's database, for one event loop; nothing is opened before it is needed.
+
+    A call takes `patience` seconds at most. Every call may raise StoreDownError; the first one
+    brings the schema up to date, and may raise StoreError.
+    """
+
+    def __init__(self, address: Address, *, patience: float = 5.0) -> None:
+        self.address = address
+        self._engine = engine_for(address)
+        self._patience = patience
+        self._breaker = Breaker(patience + _MARGIN)
+        # SQLite has one writer; those of this process wait in turn, and not by trying again.
+        self._turn = asyncio.Lock() if address.file else None
+        self._opening = asyncio.Lock()
+        self._ready = False
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    @property
+    def down(self) -> bool:
+        """Whether the last call found nobody."""
+        return self._breaker.down
+
+    @property
+    def exists(self) -> bool:
+        """Whether there may be anything in it yet."""
+        return self._ready or self.address.file is None or self.address.file.exists()
+
+    async def prepare(self) -> None:
+        """Bring the schema up to date now, instead of with the first call."""
+        await self.read(_nothing)
+
+    async def read(self, work: Work[T]) -> T:
+        """What `work` finds, all of it at one point in time."""
+        return await self._bounded(self._transaction(work, writes=False))
+
+    async def write(self, work: Work[T]) -> T:
+        """What `work` gives, its changes made as a whole or not at all.
+
+        Someone who stops waiting doesn't stop it.
+        """
+        return await self._bounded(self._transaction(work, writes=True))
+
+    async def _bounded(self, call: Coroutine[Any, Any, T]) -> T:
+        try:
+            self._breaker.check()
+        except StoreDownError:
+            call.close()
+            raise
+        task = asyncio.create_task(call)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        # Its own deadline comes first; but a driver may take its time to give up.
+        await asyncio.wait({task}, timeout=self._patience + _MARGIN)
+        if not task.done():
+            task.cancel()
+            raise self._lost("no answer")
+        try:
+            found = task.result()
+        except _DOWN as error:
+            raise self._lost(type(error).__name__) from None
+        self._breaker.succeeded()
+        return found
+
+    def _lost(self, why: str) -> StoreDownError:
+        error = self._breaker.failed()
+        log.warning(
+            "%s can't be used (%s); tried again in %g s", self.address, why, error.retry_after
+        )
+        return error
+
+    async def _transaction(self, work: Work[T], *, writes: bool) -> T:
+        async with asyncio.timeout(self._patience):
+            await self._open()
+            try:
+                return await self._once(work, writes=writes)
+            except DBAPIError as error:
+                if not _passing(error):
+                    raise
+            return await self._once(work, writes=writes)
+
+    async def _once(self, work: Work[T], *, writes: bool) -> T:
+        async with AsyncExitStack() as stack:
+            if writes and self._turn:
+                await stack.enter_async_context(self._turn)
+            connection = await stack.enter_async_context(self._engine.connect())
+            if writes:
+                await connection.execution_options(**{WRITES: True})
+            async with connection.begin() as transaction:
+                found = await work(connection)
+                try:
+                    await transaction.commit()
+                except DBAPIError as error:
+                    # It may have been done: nothing tells.
+                    raise ConnectionError(type(error).__name__) from None
+            return found
+
+    async def _open(self) -> None:
+        if self._ready:
+            return
+        async with self._opening:
+            if not self._ready:
+                if self.address.file:
+                    make_file(self.address.file)
+                await migrate(self._engine)
+                self._ready = True
+
+    async def aclose(self) -> None:
+        """Let writes under way end, then close every connection."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=self._patience)
+        await self._engine.dispose()
+
+
+def _passing(error: DBAPIError) -> bool:
+    """Whether the transaction was lost and would be as good as new if it is made again."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or state.startswith("40")
+
+
+async def _nothing(_: AsyncConnection) -> None:
+    """What it takes to get a connection."""

@@ -1,0 +1,28 @@
+"""The migrations make what the modules say, and are counted right."""
+
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from retinue.store import migrate
+from retinue.store.database import Database
+from retinue.store.tables import metadata
+
+
+def test_the_newest_is_the_one_that_is_named():
+    scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    assert scripts.get_current_head() == migrate.REVISION
+
+
+async def test_they_make_the_tables_that_the_modules_use(address):
+    database = Database(address)
+
+    def differences(connection):
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    await database.prepare()
+    found = await database.read(lambda connection: connection.run_sync(differences))
+    assert [change for change in found if not change[0].startswith("remove")] == []
+    await database.aclose()

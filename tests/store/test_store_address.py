@@ -1,0 +1,55 @@
+"""Where a store is: what the command line, the files and the surroundings say."""
+
+from pathlib import Path
+
+import pytest
+
+from retinue.agent import Lakebase, Store
+from retinue.errors import StoreError
+from retinue.store.address import Address, Lake, store_address
+
+ROOT = Path("/project")
+
+
+def test_a_file_in_the_project_unless_told_otherwise():
+    assert store_address(None, ROOT) == Address(file=ROOT / ".retinue" / "state.db")
+
+
+def test_nothing_in_an_app_unless_told_otherwise():
+    assert store_address(None, ROOT, app=True) is None
+    said = Store(url="postgresql://db/agents")
+    assert store_address(said, ROOT, app=True) == Address(url="postgresql://db/agents")
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("off", None),
+        ("sqlite:///state.db", Address(file=ROOT / "state.db")),
+        ("sqlite:////var/lib/state.db", Address(file=Path("/var/lib/state.db"))),
+        ("postgresql://u@db/agents", Address(url="postgresql://u@db/agents")),
+        ("postgres://u@db/agents", Address(url="postgres://u@db/agents")),
+    ],
+)
+def test_urls(url, address):
+    assert store_address(Store(url=url), ROOT) == address
+    assert store_address(Store(url="postgresql://other"), ROOT, given=url) == address
+
+
+@pytest.mark.parametrize(
+    "url", ["", "mysql://db/x", "sqlite://", "sqlite:///", "sqlite:///:memory:", "state.db"]
+)
+def test_what_is_no_stores_url_is_told(url):
+    with pytest.raises(StoreError, match="sqlite:///PATH, postgresql://USER@HOST/DATABASE or off"):
+        store_address(None, ROOT, given=url)
+
+
+def test_lakebase_by_name_with_its_references_replaced():
+    store = Store(lakebase=Lakebase(name="agents", database="notes"))
+    found = store_address(store, ROOT, text=str.upper)
+    assert found == Address(lake=Lake("AGENTS", "NOTES"))
+
+
+def test_an_address_shows_no_password():
+    address = Address(url="postgresql://me:geheim@db/agents")
+    assert "geheim" not in f"{address} {address!r}"
