@@ -81,9 +81,18 @@ Function = Callable[..., Any]
 
 
 class FakeToolbox:
-    """A toolbox over plain or async functions; an exception becomes an error result."""
+    """A toolbox over plain or async functions; an exception becomes an error result.
 
-    def __init__(self, functions: Iterable[Function] = (), notices: tuple[str, ...] = ()) -> None:
+    The user has to agree to calls of those whose names are in `asks_for`.
+    """
+
+    def __init__(
+        self,
+        functions: Iterable[Function] = (),
+        notices: tuple[str, ...] = (),
+        asks_for: Iterable[str] = (),
+    ) -> None:
+        self._asks_for = frozenset(asks_for)
         self._functions = {function.__name__: function for function in functions}
         self.notices = notices
         self.calls: list[ToolCall] = []
@@ -92,6 +101,9 @@ class FakeToolbox:
     def tools(self) -> tuple[Tool, ...]:
         schema: dict[str, JsonValue] = {"type": "object"}
         return tuple(Tool(name, f.__doc__ or "", schema) for name, f in self._functions.items())
+
+    def needs_approval(self, call: ToolCall) -> bool:
+        return call.name in self._asks_for
 
     async def call(self, call: ToolCall, _: RunContext) -> ToolResult:
         self.calls.append(call)

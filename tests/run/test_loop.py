@@ -349,3 +349,19 @@ async def test_images_follow_the_results_of_their_turn():
     assert pictures.role == "user"
     assert pictures.parts[1:] == (image, image)
     assert events[-1].messages[-1].content == "two cats"
+
+
+async def test_a_loop_stops_where_its_user_has_to_agree():
+    def pay():
+        raise AssertionError("nobody agreed")
+
+    def look():
+        return "seen"
+
+    model = ScriptedModel(calls(("look", {}), ("pay", {})))
+    finish = finished(await events_of(model, FakeToolbox([look, pay], asks_for=["pay"])))
+    assert finish.reason == "stop"
+    assert finish.paused
+    assert [waiting.call.name for waiting in finish.paused.waiting] == ["pay"]
+    assert [message.content for message in finish.paused.results] == ["seen"]
+    assert len(model.requests) == 1

@@ -268,3 +268,23 @@ async def test_a_servers_schemas_can_not_stop_the_others(caplog: pytest.LogCaptu
     stall.cancel()
     assert await stall < 3
     assert "'wide' is left out: its inputSchema is too large: more than 5,000" in caplog.text
+
+
+async def test_a_call_that_needs_approval_is_made_only_when_it_was_given() -> None:
+    async def run(arguments: Arguments, _: RunContext) -> ToolResult:
+        return ToolResult(f"paid {arguments['sum']}")
+
+    schema: Any = {"type": "object", "properties": {"sum": {"type": "integer"}}}
+    pay = BuiltIn(Tool("pay", "", schema), run, asks=lambda arguments: arguments["sum"] > 10)
+    toolbox = AgentToolbox([], [pay])
+    small, large = (ToolCall(str(n), "pay", json.dumps({"sum": n})) for n in (1, 11))
+    wrong, unknown = ToolCall("w", "pay", '{"sum": "x"}'), ToolCall("u", "play", "{}")
+    asked = [toolbox.needs_approval(call) for call in (small, large, wrong, unknown)]
+    assert asked == [False, True, False, False]
+    context = run_context()
+    assert await toolbox.call(small, context) == ToolResult("paid 1")
+    refused = await toolbox.call(large, context)
+    assert refused.is_error
+    assert "not agreed" in refused.text
+    context.agreed = frozenset(("11",))
+    assert await toolbox.call(large, context) == ToolResult("paid 11")

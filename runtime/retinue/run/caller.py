@@ -13,6 +13,8 @@ class Caller:
     `session` is the conversation's name, the same in each of its runs and in no other user's; None
     where it isn't known. `depth` is how many agents elsewhere have asked one another up to this
     request.
+    `principal` is whose word an approval is: a user, an API key, or, where neither is known, a
+    session.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -22,3 +24,4 @@ class Caller:
     token: str | None = field(default=None, repr=False)
     session: str | None = None
     depth: int = 0
+    principal: str = ""

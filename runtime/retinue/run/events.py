@@ -5,6 +5,7 @@ from typing import Literal
 
 from retinue.errors import ModelFault
 from retinue.route import Price
+from retinue.run.approval import Paused
 from retinue.run.messages import ImagePart, Message, Thought, ToolCall
 from retinue.values import JsonValue
 
@@ -73,6 +74,7 @@ class ToolResult:
 
     `images` are shown to models that take them. `server` names the tool server that it comes from,
     whose word is data to the model and no instruction.
+    With `paused` there is none yet: a run under the tool waits for the user's word.
     """
 
     text: str
@@ -80,6 +82,7 @@ class ToolResult:
     structured: JsonValue = None
     images: tuple[ImagePart, ...] = ()
     server: str = ""
+    paused: Paused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +179,27 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    """A call is only made once the user agrees: the run ends here, and goes on with the answer.
+
+    `id` is what the answer refers to, until `expires`, in Unix seconds. `about` is the tool's
+    description; `agent` is whose call it is.
+    """
+
+    id: str
+    call: ToolCall
+    about: str
+    agent: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """The last event. `messages` are the run's own, to be appended to the conversation.
 
     `usage` is summed over the run; `cause` names the limit that stopped it, if one did. `calls`
     are calls of the caller's own tools, for the caller to answer: then `reason` is `tool_calls`.
+    A run that is `paused` waits for the user's word on calls: `approvals` are the questions.
     """
 
     reason: FinishReason
@@ -189,6 +208,8 @@ class RunFinished:
     messages: tuple[Message, ...]
     cause: StopCause | None = None
     calls: tuple[ToolCall, ...] = ()
+    paused: Paused | None = None
+    approvals: tuple[ApprovalRequested, ...] = ()
 
 
 ModelEvent = (
@@ -212,5 +233,6 @@ Event = (
     | ModelFinished
     | ToolStarted
     | ToolFinished
+    | ApprovalRequested
     | RunFinished
 )

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from retinue.agent import Limits
+from retinue.run.approval import Resumed
 from retinue.run.budget import Budget
 from retinue.run.context import RunContext
 from retinue.run.deadline import Deadline, before
@@ -29,14 +31,24 @@ async def run(
     """Ask the model, run the tools it calls, ask again, until it answers or a limit is met.
 
     `messages` begin with the system prompt; `limits` are for a run without a `context`. The last
-    event is a RunFinished. Raises ModelError, and RunError at the deadline, unless there is an
-    answer already and only tools are waited for. Close the generator (`aclosing`) to stop the run:
-    the model call and the tools under way are cancelled.
+    event is a RunFinished. A run whose user has to agree to calls ends `paused` once the others
+    are made, and goes on as `context.resumed`. Raises ModelError, and RunError at the deadline,
+    unless there is an answer already and only tools are waited for. Close the generator
+    (`aclosing`) to stop the run: the model call and the tools under way are cancelled.
     """
     options = options or RunOptions()
     context = context or RunContext(Budget(limits or Limits()))
     budget = context.budget
-    progress = Progress(budget, options)
+    progress = Progress(budget, options, context.resumed)
+    if context.resumed:
+        context.handoff = context.resumed.paused.handoff
+        context.agreed = context.resumed.agreed
+        # What is called from here on isn't what was paused.
+        context.resumed = None
+    if progress.own_calls:
+        async with aclosing(_act(progress, toolbox, context)) as results:
+            async for result in results:
+                yield result
     while progress.goes_on:
         if over := budget.begin_turn():
             progress.stop("length", over)
@@ -62,25 +74,49 @@ async def run(
         for held in progress.add_answer(turn):
             yield held
         if progress.own_calls:
-            async with aclosing(_call_all(progress.own_calls, toolbox, context)) as results:
+            progress.ask_first(toolbox)
+            async with aclosing(_act(progress, toolbox, context)) as results:
                 async for result in results:
-                    progress.note(result)
                     yield result
-            if progress.add_results() and not budget.over:
-                if context.handoff:
-                    progress.stop("stop", None)
-                continue
-            if not progress.answered:
-                raise budget.too_late()
-            progress.stop("length", "timeout")
     yield progress.finished()
 
 
-async def _call_all(
-    calls: Sequence[ToolCall], toolbox: Toolbox, context: RunContext
+async def _act(
+    progress: Progress, toolbox: Toolbox, context: RunContext
 ) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
-    """Start every call at once; yield each as it finishes, until the deadline."""
-    tasks = {asyncio.create_task(_timed(call, toolbox, context)) for call in calls}
+    """Make the calls of the last turn, and see whether the run goes on."""
+    results = _call_all(progress.calls_to_make, progress.under, toolbox, context)
+    async with aclosing(results):
+        async for result in results:
+            shown = progress.note(result)
+            if shown is not None:
+                yield shown
+    complete = progress.add_results(context.handoff)
+    if progress.paused:
+        return
+    if complete and not context.budget.over:
+        if context.handoff:
+            progress.stop("stop", None)
+    elif progress.answered:
+        progress.stop("length", "timeout")
+    else:
+        raise context.budget.too_late()
+
+
+async def _call_all(
+    calls: Sequence[ToolCall],
+    under: Mapping[str, Resumed],
+    toolbox: Toolbox,
+    context: RunContext,
+) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+    """Start every call at once; yield each as it finishes, until the deadline.
+
+    `under` are the runs under calls, by the calls' ids, that go on.
+    """
+    tasks = {
+        asyncio.create_task(_timed(call, toolbox, _within(context, under.get(call.id))))
+        for call in calls
+    }
     pending = set(tasks)
     try:
         for call in calls:
@@ -98,6 +134,11 @@ async def _call_all(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _within(context: RunContext, resumed: Resumed | None) -> RunContext:
+    """The context of a call: the run's own, as a tool may hand the conversation over in it."""
+    return context if resumed is None else replace(context, resumed=resumed)
 
 
 async def _timed(call: ToolCall, toolbox: Toolbox, context: RunContext) -> ToolFinished:

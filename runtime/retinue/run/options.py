@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from retinue.run.approval import Answers
 from retinue.run.ports import OutputFormat, Tool, ToolChoice
 from retinue.values import JsonValue
 
@@ -14,7 +15,8 @@ class RunOptions:
     `tools` are the caller's own: the model is told of them beside the agent's, and a call of one
     ends the run, for the caller to answer. `tool_choice` is about them alone; where it lets the
     model have some of them only, `allowed` are their names. With `output` the
-    answer has to be JSON of that form.
+    answer has to be JSON of that form. `answers` are to the questions that the conversation ends
+    with.
     """
 
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -22,3 +24,4 @@ class RunOptions:
     tool_choice: ToolChoice = "auto"
     allowed: frozenset[str] | None = None
     output: OutputFormat | None = None
+    answers: Answers | None = None

@@ -107,5 +107,8 @@ class Toolbox(Protocol):
     def notices(self) -> tuple[str, ...]:
         """Lines for the system prompt, such as the name of a server that is down."""
 
+    def needs_approval(self, call: ToolCall) -> bool:
+        """Whether the user has to agree first. A call that can't be made needs none."""
+
     async def call(self, call: ToolCall, context: RunContext) -> ToolResult:
         """Run the tool. A tool's failure is a result with `is_error`, never an exception."""

@@ -52,6 +52,10 @@ class RunToolbox:
     def notices(self) -> tuple[str, ...]:
         return self._toolbox.notices
 
+    def needs_approval(self, call: ToolCall) -> bool:
+        """As the agent's toolbox says; more of a result needs none."""
+        return self._toolbox.needs_approval(call)
+
     async def call(self, call: ToolCall, context: RunContext) -> ToolResult:
         if self._count and call.name == READ_ON.name:
             return self._page(call)

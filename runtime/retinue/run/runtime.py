@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from retinue.agent import Agent, ToolServer
 from retinue.errors import NotReadyError, NotSupportedError, RequestError
+from retinue.run.approval_ids import signing_key
+from retinue.run.approvals import ApprovalGate, Approvals
 from retinue.run.budget import Budget
 from retinue.run.caller import Caller
 from retinue.run.compaction import Compacting, Summaries
@@ -66,6 +68,7 @@ class Runtime:
     on, and it is tried again. `models` maps a provider to what opens its routes; `patience` is
     how long opening waits for servers that are slow, in seconds: they go on in the background.
     `sessions` keeps what a session's next run is to know, by default in memory.
+    Runs that wait for their user's word are kept in `approvals`, in memory unless given.
     Raises NotSupportedError when an agent's files ask for what can't be done.
     """
 
@@ -77,6 +80,7 @@ class Runtime:
         lookup: Lookup | None = None,
         patience: float = 20.0,
         sessions: Sessions | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
         self.agents: Mapping[str, Agent] = {agent.name: agent for agent in agents}
         known = with_sub_agents(self.agents.values())
@@ -86,6 +90,7 @@ class Runtime:
         self._patience = patience
         self._lookup = lookup or environment()
         self._sessions = sessions or SessionsInMemory()
+        self._gate = ApprovalGate(signing_key(self._lookup), approvals)
         self._connections: dict[ToolServer, Connection | UserConnection] = {}
         self._remote: list[Remote] = []
         self._background: list[asyncio.Task[None]] = []
@@ -166,10 +171,12 @@ class Runtime:
     ) -> AsyncGenerator[Event, None]:
         """The events of one run of the agent `name`; a trace of it tells of `request`.
 
-        Raises KeyError for an unknown name, RequestError when the request lacks what the prompt
-        requires, or asks for what the agent doesn't allow or its model can't take, NotReadyError
-        when a required tool server is down, and what `retinue.run.loop.run` raises. Close it
-        (`aclosing`) to stop the run.
+        A run that needs its user's word ends with questions (`RunFinished.approvals`), and goes
+        on in a run of the same conversation with `options.answers`. Raises KeyError for an unknown
+        name, RequestError when the request lacks what the prompt requires, asks for what the agent
+        doesn't allow or its model can't take, or answers no open question, NotReadyError when a
+        required tool server is down, and what `retinue.run.loop.run` raises. Close it (`aclosing`)
+        to stop the run.
         """
         given, by = options or RunOptions(), caller or Caller()
         if self._tracing is None:
@@ -203,19 +210,37 @@ class Runtime:
         options: RunOptions,
         caller: Caller,
         asked: RunContext | None = None,
+        *,
+        within: bool = False,
     ) -> AsyncGenerator[Event, None]:
-        """The run of `name`, and of the agents that it hands the conversation over to."""
+        """The run of `name`, and of the agents that it hands the conversation over to.
+
+        `within` another run there is nobody to ask: that one is paused with it.
+        """
         agent = self._ready[name].agent
         check_parts(conversation, agent.model)
         budget = asked.budget if asked else Budget(agent.limits)
         trace = asked.trace if asked else None
+        resumed = asked.resumed if asked else None
+        if options.answers and not within:
+            conversation, resumed = await self._gate.resume(
+                agent, conversation, options.answers, caller
+            )
+        given, spent = conversation, budget
         before: tuple[Message, ...] = ()
-        spent = budget
+        if resumed:
+            conversation, before = (*conversation, *resumed.paused.handed), resumed.paused.before
+            if resumed.paused.agent != name:
+                name = resumed.paused.agent
+                spent = Budget(self._ready[name].agent.limits, budget)
         while True:
             ready = self._ready[name]
             toolbox = await self._toolbox(ready, caller)
             system = ready.prompt.render(caller, toolbox.notices)
-            context = RunContext(spent, caller, trace=trace, sessions=self._sessions)
+            context = RunContext(
+                spent, caller, trace=trace, sessions=self._sessions, resumed=resumed
+            )
+            resumed = None
             events = run(
                 (Message("system", system), *conversation) if system else conversation,
                 model=ready.model_for(spent),
@@ -229,7 +254,16 @@ class Runtime:
                         yield event
                         continue
                     end = event
-            if context.handoff is None or end.reason != "stop":
+            if end.paused:
+                handed = tuple(conversation[len(given) :])
+                end = replace(
+                    end, paused=replace(end.paused, agent=name, handed=handed, before=before)
+                )
+                if not within:
+                    end = await self._gate.ask(agent, given, end, caller)
+                    for question in end.approvals:
+                        yield question
+            if end.paused or context.handoff is None or end.reason != "stop":
                 if spent is budget:
                     yield end
                     return
@@ -253,8 +287,14 @@ class Runtime:
         conversation = (Message("user", question),)
         trace = asking.trace and asking.trace.begin(agent, conversation)
         budget = Budget(agent.limits, asking.budget)
-        context = RunContext(budget, asking.caller, trace=trace, sessions=self._sessions)
-        events = self._run(name, conversation, RunOptions(), asking.caller, context)
+        context = RunContext(
+            budget,
+            asking.caller,
+            trace=trace,
+            sessions=self._sessions,
+            resumed=asking.resumed,
+        )
+        events = self._run(name, conversation, RunOptions(), asking.caller, context, within=True)
         async with aclosing(_watched(events, trace)) as watched:
             ends = [event async for event in watched if isinstance(event, RunFinished)]
         return ends[-1]

@@ -46,6 +46,8 @@ def _question(other: Agent, ask: Ask) -> BuiltIn:
             end = await ask(other.name, str(arguments["question"]), context)
         except _FAULTS as error:
             raise ToolError(f"{other.name} could not answer: {error}") from error
+        if end.paused:
+            return ToolResult("", paused=end.paused)
         said = [m.content for m in end.messages if m.role == "assistant" and m.content]
         text = said[-1] if said else ""
         if end.cause:

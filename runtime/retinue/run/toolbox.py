@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 
 import orjson
@@ -38,12 +39,20 @@ Source = Connection | UserConnection | UsersTools
 Run = Callable[[Arguments, RunContext], Awaitable[ToolResult]]
 
 
+def _never(_: Arguments) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """A tool of our own. `run` gets arguments that fit its parameters; it may raise ToolError."""
+    """A tool of our own. `run` gets arguments that fit its parameters; it may raise ToolError.
+
+    `asks` says of such arguments whether the user has to agree to the call first.
+    """
 
     tool: Tool
     run: Run
+    asks: Callable[[Arguments], bool] = _never
 
 
 @dataclass(slots=True)
@@ -53,6 +62,7 @@ class _Entry:
     tool: Tool
     run: Run
     source: Source | None = None
+    asks: Callable[[Arguments], bool] = _never
     _check: Check | None = None
 
     @property
@@ -109,10 +119,23 @@ class AgentToolbox:
             if not source.available
         )
 
+    def needs_approval(self, call: ToolCall) -> bool:
+        """Whether the user has to agree first. A call that can't be made needs none."""
+        entry = self._known().get(call.name)
+        if entry is None or not entry.callable_now or entry.asks is _never:
+            return False
+        try:
+            return entry.asks(_checked(entry, call.arguments))
+        except ToolError:
+            return False
+
     async def call(self, call: ToolCall, context: RunContext) -> ToolResult:
         try:
             entry = self._entry(call.name)
-            return await entry.run(_checked(entry, call.arguments), context)
+            arguments = _checked(entry, call.arguments)
+            if call.id not in context.agreed:
+                _check_free(entry, arguments)
+            return await entry.run(arguments, context)
         except ToolError as error:
             return ToolResult(str(error), is_error=True)
         except Exception:
@@ -140,13 +163,22 @@ class AgentToolbox:
         return self._entries
 
     def _named(self) -> dict[str, _Entry]:
-        entries = {b.tool.name: _Entry(b.tool, b.run) for b in self._built_ins}
+        entries = {b.tool.name: _Entry(b.tool, b.run, asks=b.asks) for b in self._built_ins}
         found = [(source, tool) for source in self._sources for tool in source.tools]
         names = exposed_names([(s.server.name, _renamed(s, tool.name)) for s, tool in found])
         for name, (source, tool) in zip(names, found, strict=True):
             shown = Tool(name, tool.description, tool.parameters)
-            entries[name] = _Entry(shown, _caller(source, tool), source)
+            asks = _always if _asked_first(source, tool.name) else _never
+            entries[name] = _Entry(shown, _caller(source, tool), source, asks)
         return entries
+
+
+def _always(_: Arguments) -> bool:
+    return True
+
+
+def _asked_first(source: Source, tool: str) -> bool:
+    return any(fnmatchcase(tool, glob) for glob in source.server.require_approval)
 
 
 def _is_common(source: Source) -> bool:
@@ -218,6 +250,12 @@ def checked_arguments(tool: Tool, text: str) -> Arguments:
     if complaints := full_check(tool.parameters)(arguments):
         raise ToolError(f"The arguments of '{tool.name}' don't fit: {'; '.join(complaints)}.")
     return arguments
+
+
+def _check_free(entry: _Entry, arguments: Arguments) -> None:
+    """Raises ToolError where the user has to agree first, whoever makes the call."""
+    if entry.asks(arguments):
+        raise ToolError(f"The user has not agreed to this call of '{entry.tool.name}'.")
 
 
 def _parsed(name: str, text: str) -> Arguments:

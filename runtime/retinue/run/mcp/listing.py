@@ -75,6 +75,7 @@ def selected(tools: list[Tool], server: ToolServer) -> tuple[Tool, ...]:
     wanted = {
         "include": server.include,
         "exclude": server.exclude,
+        "require_approval": server.require_approval,
         "rename": [name for name, _ in server.rename],
         "descriptions": [name for name, _ in server.descriptions],
     }
