@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-ITEMS = {"message", "function_call", "function_call_output", "reasoning"}
+ITEMS = {"message", "function_call", "function_call_output", "reasoning", "mcp_approval_request"}
 
 
 def agent_response(body: dict) -> dict:
@@ -40,6 +40,8 @@ def output_item(item: dict) -> None:
     elif item["type"] == "function_call_output":
         assert isinstance(item["call_id"], str)
         assert isinstance(item["output"], str)
+    elif item["type"] == "mcp_approval_request":
+        assert all(isinstance(item[key], str) for key in ("server_label", "name", "arguments"))
     else:
         assert all(part["type"] == "summary_text" for part in item["summary"])
 

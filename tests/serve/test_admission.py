@@ -2,6 +2,7 @@
 
 import json
 import socket
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -209,6 +210,7 @@ def test_the_databricks_proxy_says_who_calls(guarded):
             user_name="Ada Lovelace",
             user_email="ada@example.com",
             token="eyJ-the-token",
+            principal="user:4711@1234",
         )
     ]
     twice = [*USER.items(), ("x-forwarded-user", "root")]
@@ -216,7 +218,9 @@ def test_the_databricks_proxy_says_who_calls(guarded):
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "ambiguous_identity")
     # A probe from within the app's own container.
     assert http.post(CHAT, json=BODY).status_code == 200
-    assert runtime.callers[1] == Caller()
+    nobody = runtime.callers[1]
+    assert nobody.principal.startswith("session:auto-")
+    assert replace(nobody, principal="") == Caller()
 
 
 def test_a_missing_key_is_told_before_a_header_that_came_twice(guarded):
@@ -233,7 +237,9 @@ def test_elsewhere_its_headers_are_anyones_and_not_believed(guarded, env, mode):
     assert not behind_databricks(env)
     runtime, http = guarded(env, sales=mode)
     assert http.post(CHAT, json=BODY, headers=USER).status_code == 200
-    assert runtime.callers == [Caller()]
+    (caller,) = runtime.callers
+    assert caller.principal.startswith("session:auto-")
+    assert replace(caller, principal="") == Caller()
 
 
 def test_the_forwarded_token_is_in_the_identity_and_in_no_text(guarded, request):

@@ -7,10 +7,7 @@ from retinue.compile.report import Report
 from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
 
-_NOT_RUN_YET: tuple[tuple[str, ...], ...] = (
-    ("mcp_servers", "*", "tools", "require_approval"),
-    ("guardrails",),
-)
+_NOT_RUN_YET: tuple[tuple[str, ...], ...] = (("guardrails",),)
 # `deploy` is not among them: nothing of it concerns a run.
 
 _HARMLESS: tuple[object, ...] = ({}, [], "off")

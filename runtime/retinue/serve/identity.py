@@ -52,7 +52,15 @@ class Identity:
             user_name=self.user_name,
             user_email=self.user_email,
             token=self.access_token,
+            principal=self._principal or f"session:{session}",
         )
+
+    @property
+    def _principal(self) -> str:
+        user = self.user_id or self.user_email
+        if user:
+            return f"user:{user}"
+        return f"key:{self.key}" if self.key else ""
 
 
 ANYONE = Identity()

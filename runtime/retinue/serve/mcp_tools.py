@@ -74,7 +74,12 @@ def asked(tool: Tool, arguments: Mapping[str, Any]) -> Asked | str:
 
 
 def result_of(agent: Agent, end: RunFinished) -> CallToolResult:
-    """The answer of a run. One that is cut is an error where its form was promised."""
+    """The answer of a run. One that is cut is an error where its form was promised, and so is one
+    that needs a person's word, who can't be asked here.
+    """
+    if end.approvals:
+        tools = ", ".join(dict.fromkeys(asked.call.name for asked in end.approvals))
+        return failure(f"{agent.name} needs a person's approval to call {tools}: ask it directly.")
     said = [m.content for m in end.messages if m.role == "assistant" and m.content]
     text = said[-1] if said else ""
     structured: dict[str, Any] = {

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import json
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -15,6 +16,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from retinue.run.approval_ids import KEY_VARIABLE
 from retinue.serve.control import Control
 from retinue.serve.factory import create_app
 from retinue.serve.metrics import FOLDER_VARIABLE
@@ -36,6 +38,8 @@ def hand_over(**arguments: Any) -> str:
     # All workers have to tell the same list of models.
     arguments = {"created": int(time.time()), **arguments}
     os.environ[VARIABLE] = json.dumps({"shared": str(shared), "arguments": arguments})
+    # What one worker asks another one may be told the answer to.
+    os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
     return "retinue.serve.worker:app"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from retinue.run.events import (
+    ApprovalRequested,
     Compacted,
     Event,
     ReasoningDelta,
@@ -28,6 +29,7 @@ from retinue.run.events import (
     Usage,
 )
 from retinue.run.messages import ToolCall
+from retinue.serve.wire.chat_approval import questions
 from retinue.serve.wire.errors import ErrorAnswer
 from retinue.serve.wire.steps import Shortening, Step, StepEvent, StepsMode, step
 
@@ -122,6 +124,9 @@ class ChatStream:
     def _ending(self, event: RunFinished) -> bytes:
         self.finish = event
         last = b"".join(self._call(n, call) for n, call in enumerate(event.calls))
+        if event.approvals:
+            self._text.next_turn()
+            last += self._delta(self._content, self._text.add(questions(event)))
         last += self._empty(_extension(event), event.reason)
         if self._include_usage:
             last += self._start + b'],"usage":' + orjson.dumps(usage(event.usage)) + b"}\n\n"
@@ -176,6 +181,9 @@ class ChatAnswer:
             self._step(event)
         elif isinstance(event, RunFinished):
             self.finish = event
+            if event.approvals:
+                self._text.next_turn()
+                self._content.append(self._text.add(questions(event)))
 
     def _step(self, event: StepEvent) -> None:
         if self._mode == "reasoning":
@@ -224,11 +232,23 @@ def call_object(call: ToolCall) -> dict[str, Any]:
 
 
 def _extension(finish: RunFinished, steps: list[Step | Shortening] | None = None) -> dict[str, Any]:
-    """What OpenAI has no key for: the steps, and the limit that stopped the run."""
+    """What OpenAI has no key for: the steps, the limit that stopped the run, open questions."""
     told: dict[str, Any] = {"steps": [step.object for step in steps]} if steps else {}
     if finish.cause:
         told["stopped_by"] = finish.cause
+    if finish.approvals:
+        told["approvals"] = [_approval(one) for one in finish.approvals]
     return {EXTENSION: told} if told else {}
+
+
+def _approval(one: ApprovalRequested) -> dict[str, Any]:
+    """A question for programs; `expires` is in Unix seconds."""
+    return {
+        "id": one.id,
+        "tool": one.call.name,
+        "arguments": one.call.arguments,
+        "expires": one.expires,
+    }
 
 
 def usage(spent: Usage) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Format: OpenAI's `CreateChatCompletionRequest` (openai-openapi v2.3.0).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -12,6 +12,7 @@ from pydantic import Field
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import Tool
+from retinue.serve.wire.chat_approval import answered
 from retinue.serve.wire.chat_messages import MAX_MESSAGES, ChatMessage, conversation
 from retinue.serve.wire.mistakes import invalid, missing, not_supported
 from retinue.serve.wire.output import ResponseFormat, output_format
@@ -162,10 +163,11 @@ def decode(body: bytes) -> ChatRequest:
     for param in _unsupported(request):
         raise not_supported(param)
     options = request.stream_options
+    messages, answers = answered(conversation(request.messages))
     return ChatRequest(
         model=request.model,
-        messages=conversation(request.messages),
-        options=_options(request),
+        messages=messages,
+        options=replace(_options(request), answers=answers),
         metadata=metadata(request.metadata),
         user=request.user,
         stream=bool(request.stream),

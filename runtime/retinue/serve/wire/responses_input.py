@@ -15,6 +15,7 @@ from retinue.errors import RequestError
 from retinue.run.messages import Message, Part, TextPart, ToolCall
 from retinue.serve.wire.content import audio_part, file_part, image_part, message_of
 from retinue.serve.wire.mistakes import invalid, missing, mistake, not_supported
+from retinue.serve.wire.responses_approval import REQUEST, RESPONSE, ApprovalResponseItem
 from retinue.serve.wire.responses_output import exposed_name
 from retinue.serve.wire.strict import Strict
 
@@ -30,7 +31,7 @@ PASSED_OVER = frozenset(
     (
         "reasoning",
         "mcp_list_tools",
-        "mcp_approval_request",
+        REQUEST,
         "web_search_call",
         "file_search_call",
         "code_interpreter_call",
@@ -102,6 +103,7 @@ TAKEN: Mapping[str, type[Strict]] = {
     "function_call": FunctionCallItem,
     "function_call_output": FunctionCallOutputItem,
     "mcp_call": McpCallItem,
+    RESPONSE: ApprovalResponseItem,
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from retinue.run.events import (
+    ApprovalRequested,
     Compacted,
     Event,
     ReasoningDelta,
@@ -20,6 +21,7 @@ from retinue.run.events import (
     TurnStarted,
 )
 from retinue.run.messages import ToolCall
+from retinue.serve.wire.responses_approval import REQUEST
 from retinue.serve.wire.steps import StepsMode
 
 Fields = dict[str, Any]
@@ -90,6 +92,9 @@ class Output:
             yield from self._call(event.call)
         elif isinstance(event, ToolFinished) and self._style != "hidden":
             yield from self._answered(event.call.id, event.result)
+        elif isinstance(event, ApprovalRequested):
+            yield from self._put_down("completed")
+            yield from self._ask(event)
         elif isinstance(event, RunFinished):
             whole = event.reason in ("stop", "tool_calls")
             yield from self.close("completed" if whole else "incomplete")
@@ -141,6 +146,14 @@ class Output:
         else:
             item_id, index = self._place("fco")
             yield from self._finish(index, begun.events(item_id, index, result))
+
+    def _ask(self, asked: ApprovalRequested) -> Iterator[Fields]:
+        """A question is the same item in each style; its id is what the answer refers to."""
+        label, name = server_and_tool(clean(asked.call.name))
+        item: Fields = {"id": asked.id, "type": REQUEST, "server_label": label, "name": name}
+        item["arguments"] = clean(asked.call.arguments) or "{}"
+        _, index = self._place("mcpr")
+        yield from self._finish(index, iter((_added(index, item), _done(index, item))))
 
     def _function_call(self, call: ToolCall) -> Iterator[Fields]:
         item_id, index = self._place("fc")

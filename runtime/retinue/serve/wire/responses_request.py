@@ -4,7 +4,7 @@ Format: OpenAI's `CreateResponse` (openai-openapi v2.3.0).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
 import orjson
@@ -17,7 +17,9 @@ from retinue.run.options import RunOptions
 from retinue.run.ports import OutputFormat, Tool
 from retinue.serve.wire.mistakes import invalid, missing, not_supported
 from retinue.serve.wire.output import JsonSchemaFormat, schema_format
+from retinue.serve.wire.responses_approval import answers_in
 from retinue.serve.wire.responses_input import MAX_ITEMS, conversation
+from retinue.serve.wire.responses_output import OWN_SERVER
 from retinue.serve.wire.strict import MAX_METADATA, Strict, metadata
 from retinue.serve.wire.tools import (
     MAX_TOOLS,
@@ -199,7 +201,7 @@ def decode(body: bytes, *, strict: bool = True) -> ResponseRequest:
         parameters=request,
         messages=messages,
         system_param=place,
-        options=_options(request),
+        options=replace(_options(request), answers=answers_in(request.input, OWN_SERVER)),
         metadata=metadata(request.metadata),
     )
 
