@@ -3,7 +3,7 @@
 import json
 
 from retinue.agent import Limits
-from retinue.cli.conversation import as_json
+from retinue.cli.conversation import JsonTranscript
 from retinue.run.loop import run
 from retinue.run.messages import Message
 from retinue.testing import FakeToolbox, ScriptedModel, calls, says
@@ -17,7 +17,8 @@ async def told(model, limits=None) -> dict:
     toolbox = FakeToolbox([look])
     question = [Message("user", "hello")]
     events = run(question, model=model, toolbox=toolbox, limits=limits or Limits())
-    return json.loads(await as_json(events))
+    transcript = JsonTranscript()
+    return json.loads(transcript.text(await transcript.show(events)))
 
 
 async def test_the_answer_the_steps_and_the_usage():

@@ -127,9 +127,13 @@ def _talk(url: str, agent: str | None, profile: str | None, at: tuple[Project, s
 
 def _converse(
     loop: asyncio.Runner,
-    run: "Callable[[tuple[Message, ...]], AsyncGenerator[Event, None]]",
+    run: "Callable[..., AsyncGenerator[Event, None]]",
     transcript: "Transcript",
 ) -> None:
+    # Off the start-up path, as above.
+    from retinue.cli.approval import answers_at_terminal  # noqa: PLC0415
+    from retinue.run.options import RunOptions  # noqa: PLC0415
+
     history: tuple[Message, ...] = ()
     while (line := _read()) != "/exit":
         if line == "/clear":
@@ -141,6 +145,9 @@ def _converse(
             conversation = (*history, Message("user", line))
             try:
                 end = loop.run(transcript.show(run(conversation)))
+                while end.approvals:
+                    options = RunOptions(answers=answers_at_terminal(end))
+                    end = loop.run(transcript.show(run(conversation, options=options)))
                 history = (*conversation, *end.messages)
             except RetinueError as error:
                 typer.echo(f"error: {error}", err=True)

@@ -71,16 +71,25 @@ class Transcript:
         self._err.print(short, markup=False)
 
 
-async def as_json(events: AsyncGenerator[Event, None]) -> str:
-    """The whole run as one JSON object: answer, steps, usage."""
-    steps: list[dict[str, Any]] = []
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event, ToolFinished):
-                steps.append(_step_json(event))
-            elif isinstance(event, RunFinished):
-                return json.dumps(_run_json(event, steps), indent=2, ensure_ascii=False)
-    raise AssertionError("a run ends with RunFinished")
+class JsonTranscript:
+    """A run as one JSON object: answer, steps, usage."""
+
+    def __init__(self) -> None:
+        self._steps: list[dict[str, Any]] = []
+
+    async def show(self, events: AsyncGenerator[Event, None]) -> RunFinished:
+        """Take every event; the last one is returned. What a run did that goes on is kept."""
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, ToolFinished):
+                    self._steps.append(_step_json(event))
+                elif isinstance(event, RunFinished):
+                    return event
+        raise AssertionError("a run ends with RunFinished")
+
+    def text(self, end: RunFinished) -> str:
+        """The object, where that was the end."""
+        return json.dumps(_run_json(end, self._steps), indent=2, ensure_ascii=False)
 
 
 def _step_json(event: ToolFinished) -> dict[str, Any]:
