@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from retinue.diagnostics import Location
+from retinue.pins import ServerPins
 from retinue.route import Deployment, Route
 from retinue.values import JsonValue, Template, Text
 
@@ -142,6 +143,7 @@ class ToolServer:
     `rename` maps such names to what the agent calls the tools, `descriptions` to what it says of
     them. With `resources` and `prompts` these are tools too. Of a result the model gets
     `max_result` characters at once. What a `trusted` server says of its own tools is believed.
+    With `pin: strict` tools that are not as the agent's lock has them aren't used.
     """
 
     name: str
@@ -156,6 +158,7 @@ class ToolServer:
     resources: bool = False
     prompts: bool = False
     max_result: int = 100_000
+    pin: Literal["warn", "strict"] = "warn"
     required: bool = False
     trusted: bool = False
     timeout: float = 60.0
@@ -352,6 +355,7 @@ class Agent:
 
     `digest` is a hash over `sources`, the runtime's version and the variables that went in.
     Sub-agents are whole agents, and their sources are among the agent's own.
+    `pins` are what its lock holds.
     An agent with `unsupported` keys can be shown, and is refused by a runtime.
     """
 
@@ -361,6 +365,7 @@ class Agent:
     instructions: Instructions
     skills: tuple[Skill, ...] = ()
     mcp_servers: tuple[ToolServer, ...] = ()
+    pins: tuple[ServerPins, ...] = ()
     limits: Limits = Limits()
     sub_agents: tuple[SubAgent, ...] = ()
     remote_agents: tuple[RemoteAgent, ...] = ()

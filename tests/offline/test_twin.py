@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from retinue.agent import Databricks, Http, Observability, Stdio, ToolServer, Twin
 from retinue.offline import MODELS, OFFLINE_MODEL, missing_twins, twin
 from retinue.offline.model import OfflineModel
+from retinue.pins import ServerPins
 from retinue.run.references import environment
 from retinue.testing import agent, route
 from retinue.values import Template
@@ -90,3 +92,12 @@ def test_traces_go_to_a_collector_and_to_no_experiment() -> None:
     assert kept == Observability(otlp_endpoint="http://127.0.0.1:4318")
     alone = Observability(mlflow_experiment="/Shared/x")
     assert twin(agent(observability=alone)).observability is None
+
+
+def test_a_twin_is_not_held_to_the_lock_of_what_it_stands_for(tmp_path: Path) -> None:
+    real = ToolServer(name="calc", transport=Stdio(command="calc"), pin="strict")
+    space = replace(server("sales", tmp_path), pin="strict")
+    pins = (ServerPins("calc", ()), ServerPins("sales", ()))
+    made = twin(agent(mcp_servers=(real, space), pins=pins))
+    assert [kept.pin for kept in made.mcp_servers] == ["strict", "warn"]
+    assert made.pins == pins[:1]

@@ -57,7 +57,10 @@ async def test_a_call_waits_for_its_user_while_the_others_are_made(ledger):
         assert text(second) == "Booked."
         sent = model.requests[1].messages
         assert [m.role for m in sent] == ["system", "user", "assistant", "tool", "tool"]
-        assert ["done: book a" in sent[3].content, "done: count b" in sent[4].content] == [True, True]
+        assert ["done: book a" in sent[3].content, "done: count b" in sent[4].content] == [
+            True,
+            True,
+        ]
         assert [m.role for m in end(second).messages] == ["assistant", "tool", "tool", "assistant"]
 
 

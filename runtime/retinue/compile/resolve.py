@@ -1,12 +1,9 @@
 """Agent files of a project → frozen Agents, and every mistake in all of them."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from retinue import __version__
 from retinue.agent import Agent, Skill
 from retinue.compile.conduct import (
     compile_app,
@@ -15,10 +12,12 @@ from retinue.compile.conduct import (
     compile_guardrails,
     compile_serving,
 )
+from retinue.compile.digest import digest
 from retinue.compile.document import read_document
 from retinue.compile.instructions import Checked, InstructionsStage
 from retinue.compile.interpolate import CompileContext
 from retinue.compile.layers import Layer, Layers
+from retinue.compile.lock import compile_lock
 from retinue.compile.mistakes import read_agent
 from retinue.compile.origins import Origin, origins
 from retinue.compile.output import compile_output_schema
@@ -286,6 +285,7 @@ class _Compiler:
         guardrails = compile_guardrails(spec.guardrails, root, report)
         app = compile_app(spec.deploy.databricks_app, layer.written, root, report)
         name = spec.name or file.name
+        pins, locks = compile_lock(name, servers, root, self._reader, report)
         self._calls[name] = check_names(spec.sub_agents, root, self._exists, self._names, report)
         remote = compile_remote_agents(spec.sub_agents, layer.written, root, report)
         unsupported = agent_unsupported(root)
@@ -298,7 +298,7 @@ class _Compiler:
         layer = self._with((("variables", name) for name in others), layer)
         if layer.failed or report.failed:
             return None
-        read = [*layer.files, *prompt_paths, *described_in, *schema_files]
+        read = [*layer.files, *prompt_paths, *described_in, *schema_files, *locks]
         read += [path for _, paths in skills for path in paths]
         agent = Agent(
             name=name,
@@ -307,6 +307,7 @@ class _Compiler:
             instructions=instructions,
             skills=tuple(skill for skill, _ in skills),
             mcp_servers=servers,
+            pins=pins,
             limits=compile_limits(spec.limits),
             remote_agents=remote,
             output_schema=schema,
@@ -320,7 +321,7 @@ class _Compiler:
             unsupported=unsupported,
             sources=self._sources.of(read),
         )
-        return replace(agent, digest=_digest(agent, layer.used))
+        return replace(agent, digest=digest(agent, layer.used))
 
     def _resolved_skills(
         self, specs: Sequence[SkillSpec], root: Node, report: Report
@@ -385,16 +386,3 @@ def _check_stem(file: _File) -> None:
             "bad-name",
             "add 'name: …', or rename the file",
         )
-
-
-def _digest(agent: Agent, used: Mapping[str, str]) -> str:
-    """16 hex characters over everything that went into the agent, but no place on a disk."""
-    content = {
-        "version": __version__,
-        "name": agent.name,
-        "sources": [[source.path, source.sha256] for source in agent.sources],
-        "skills": [skill.name for skill in agent.skills],
-        "variables": dict(used),
-    }
-    text = json.dumps(content, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

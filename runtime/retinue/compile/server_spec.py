@@ -157,6 +157,12 @@ class ToolsSpec(Spec):
         description="Characters of a result that the model gets at once; the rest it can read on.",
         examples=[20_000],
     )
+    pin: Literal["warn", "strict"] = Field(
+        default="warn",
+        description="What becomes of tools that are not as agents/NAME.lock has them: a warning, "
+        "or they are not used.",
+        examples=["strict"],
+    )
 
 
 class ServerSpec(Spec):

@@ -89,6 +89,7 @@ class _Server:
             resources=self.spec.tools.resources,
             prompts=self.spec.tools.prompts,
             max_result=self.spec.tools.max_result,
+            pin=self.spec.tools.pin,
             required=self.spec.required,
             trusted=self.spec.trusted,
             timeout=self.spec.timeout,

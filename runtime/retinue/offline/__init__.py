@@ -20,10 +20,12 @@ def twin(agent: Agent) -> Agent:
     `missing_twins` names them. So is the MLflow experiment, for which one needs an account. Pure.
     """
     servers = (_local(server) for server in agent.mcp_servers)
+    real = {s.name for s in agent.mcp_servers if not isinstance(s.transport, Databricks)}
     return replace(
         agent,
         model=Route(deployments=_OFFLINE, settings=agent.model.settings, bounds=agent.model.bounds),
         mcp_servers=tuple(server for server in servers if server is not None),
+        pins=tuple(pins for pins in agent.pins if pins.server in real),
         sub_agents=tuple(replace(sub, agent=twin(sub.agent)) for sub in agent.sub_agents),
         remote_agents=tuple(each for each in agent.remote_agents if _is_open(each)),
         observability=_without_experiment(agent.observability),
@@ -43,7 +45,8 @@ def _local(server: ToolServer) -> ToolServer | None:
         return server
     if server.twin is None:
         return None
-    return replace(server, transport=_process(server.twin), twin=None, auth="app")
+    # Its tools are not those that the lock was written for.
+    return replace(server, transport=_process(server.twin), twin=None, auth="app", pin="warn")
 
 
 def _is_open(remote: RemoteAgent) -> bool:

@@ -24,6 +24,7 @@ from retinue.run.models import MODELS, open_model
 from retinue.run.models.media import check_parts, takes_images
 from retinue.run.models.priced import check_prices
 from retinue.run.options import RunOptions
+from retinue.run.pins import PinCheck
 from retinue.run.ports import Lookup, Model, ModelFactory, OutputFormat, Tool
 from retinue.run.prompt import Prompt
 from retinue.run.references import environment
@@ -107,7 +108,7 @@ class Runtime:
         return _Ready(
             agent,
             open_model(agent.model, self._models, self._lookup),
-            AgentToolbox(connections, built_ins),
+            AgentToolbox(connections, built_ins, PinCheck(agent)),
             Prompt(agent),
         )
 

@@ -21,6 +21,7 @@ from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection, UserConnection, UsersTools
 from retinue.run.mcp.conversations import goes_on, in_conversation
 from retinue.run.messages import ToolCall
+from retinue.run.pins import PinCheck
 from retinue.run.ports import Tool
 from retinue.run.schema import Check, bounded_check, full_check
 from retinue.values import JsonValue
@@ -80,10 +81,17 @@ class _Entry:
 class AgentToolbox:
     """The tools of one agent's servers, named `server__tool`, and its built-in ones.
 
-    Connections may be shared with other toolboxes; they are not closed here.
+    Connections may be shared with other toolboxes; they are not closed here. `pins` say which of
+    the tools may be used.
     """
 
-    def __init__(self, sources: Sequence[Source], built_ins: Sequence[BuiltIn] = ()) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        built_ins: Sequence[BuiltIn] = (),
+        pins: PinCheck | None = None,
+    ) -> None:
+        self._pins = pins
         self._sources = tuple(sources)
         self._built_ins = tuple(built_ins)
         self._seen: object = None
@@ -96,7 +104,7 @@ class AgentToolbox:
         if all(_is_common(source) for source in self._sources):
             return self
         shown = (_shown(source, caller) for source in self._sources)
-        return AgentToolbox(await asyncio.gather(*shown), self._built_ins)
+        return AgentToolbox(await asyncio.gather(*shown), self._built_ins, self._pins)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -164,13 +172,19 @@ class AgentToolbox:
 
     def _named(self) -> dict[str, _Entry]:
         entries = {b.tool.name: _Entry(b.tool, b.run, asks=b.asks) for b in self._built_ins}
-        found = [(source, tool) for source in self._sources for tool in source.tools]
+        found = [(source, tool) for source in self._sources for tool in self._admitted(source)]
         names = exposed_names([(s.server.name, _renamed(s, tool.name)) for s, tool in found])
         for name, (source, tool) in zip(names, found, strict=True):
             shown = Tool(name, tool.description, tool.parameters)
             asks = _always if _asked_first(source, tool.name) else _never
             entries[name] = _Entry(shown, _caller(source, tool), source, asks)
         return entries
+
+    def _admitted(self, source: Source) -> Sequence[Tool]:
+        if self._pins is None:
+            return source.tools
+        complete = isinstance(source, Connection)
+        return self._pins.admitted(source.server, source.tools, complete=complete)
 
 
 def _always(_: Arguments) -> bool:

@@ -22,6 +22,7 @@ def bare(server: ToolServer) -> ToolServer:
         rename=(),
         descriptions=(),
         require_approval=(),
+        pin="warn",
         required=False,
         resources=False,
         prompts=False,
