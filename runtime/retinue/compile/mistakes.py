@@ -254,8 +254,8 @@ def _sentence(details: ErrorDetails) -> _Sentence:
     kind, value = details["type"], details["input"]
     if kind in _EXPECTED:
         code = "out-of-range" if kind == "duration_range" else "wrong-type"
-        hint = _argv(value) if details["loc"][-1:] == ("command",) else _fix(kind, value)
-        return code, f"expected {_EXPECTED[kind]}, got {_shown(value)}", hint
+        argv = _argv(value) if details["loc"][-1:] == ("command",) else None
+        return code, f"expected {_EXPECTED[kind]}, got {_shown(value)}", argv or _fix(kind, value)
     if kind == "missing_space":
         return "wrong-type", f"expected a key and its value, got {_shown(value)}", _space(value)
     if kind == "literal_error":
