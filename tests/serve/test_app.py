@@ -211,6 +211,11 @@ def test_the_openapi_document_tells_of_every_route(http):
         "/health/ready",
         "/healthcheck",
         "/agent/info",
+        "/status",
+        "/metrics",
+        "/v1/prompts",
+        "/v1/admin/reload",
+        "/v1/admin/drain",
         "/",
     }
     chat = document["paths"][CHAT]["post"]

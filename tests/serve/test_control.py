@@ -102,6 +102,8 @@ def test_drained_it_takes_no_runs_and_says_so(site):
     assert http.get("/health/ready").status_code == 503
     assert http.get("/health/live").status_code == 200
     assert http.get("/status").json()["status"] == "draining"
+    unclear = http.post("/v1/admin/drain?draining=perhaps")
+    assert (unclear.status_code, unclear.json()["error"]["param"]) == (400, "draining")
     assert http.post("/v1/admin/drain?draining=false").json()["draining"] is False
     assert http.post(CHAT, json=BODY).status_code == 200
 

@@ -6,6 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,6 +30,7 @@ from retinue.serve.overload import Capacity, Door, House
 from retinue.serve.responses import stored_responses
 from retinue.serve.state import State
 from retinue.serve.wire.errors import ErrorAnswer, answer, http_error
+from retinue.serve.wire.mistakes import invalid
 from retinue.store.address import Address
 
 _OPENAPI = "/openapi.json"
@@ -92,7 +94,7 @@ def app_for(
         app.router.routes += docs.routes()
     # For those who host the app themselves, and for tests.
     app.state.runtime = runtime
-    for kind in (HTTPException, RequestError, Exception):
+    for kind in (HTTPException, RequestError, RequestValidationError, Exception):
         app.add_exception_handler(kind, _error_response)
     return app
 
@@ -199,4 +201,7 @@ def _told(request: Request, error: Exception) -> ErrorAnswer:
         if "allow" in headers:
             headers["allow"] = ", ".join(_methods(request))
         return http_error(error.status_code, request.method, request.url.path, headers)
+    if isinstance(error, RequestValidationError):
+        # FastAPI's own answer would be a 422 of another form.
+        return answer(invalid(str(error.errors()[0]["loc"][-1]), "is not valid"))
     return answer(error)

@@ -60,7 +60,10 @@ class Control:
         @routes.get(
             "/status",
             summary="Versions, uptime and what runs",
-            responses=_told(shape(status=TEXT, version=TEXT, uptime_seconds=NUMBER, runs=NUMBER)),
+            responses=_told(
+                shape(status=TEXT, version=TEXT, uptime_seconds=NUMBER, runs=NUMBER),
+                {"status": "serving", "version": __version__, "uptime_seconds": 60, "runs": 0},
+            ),
         )
         async def status(request: Request) -> JSONResponse:
             closed = record_of(request.scope).identity.closed
@@ -78,7 +81,18 @@ class Control:
                 }
             )
 
-        @routes.get("/metrics", summary="Counters, in Prometheus' format")
+        @routes.get(
+            "/metrics",
+            summary="Counters, in Prometheus' format",
+            response_class=Response,
+            responses={
+                200: {
+                    "description": "The counters.",
+                    "content": {"text/plain": {"schema": TEXT, "example": "retinue_runs 2.0\n"}},
+                },
+                **errors(("401", "500")),
+            },
+        )
         async def metrics() -> Response:
             return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
@@ -86,7 +100,8 @@ class Control:
             "/v1/prompts",
             summary="The agents' prompts and what they need",
             responses=_told(
-                shape(object={"const": "list"}, data=many(shape(id=TEXT, variables=ANYTHING)))
+                shape(object={"const": "list"}, data=many(shape(id=TEXT, variables=ANYTHING))),
+                {"object": "list", "data": [{"id": "genie-analyst", "variables": []}]},
             ),
         )
         async def prompts(request: Request) -> JSONResponse:
@@ -97,7 +112,11 @@ class Control:
         @routes.post(
             "/v1/admin/reload",
             summary="Serve the project's files as they are now",
-            responses=_told(shape(object=TEXT, agents=many(TEXT)), "403", "409", "422"),
+            responses=_told(
+                shape(object=TEXT, agents=many(TEXT)),
+                {"object": "reload", "agents": ["genie-analyst"]},
+                *("403", "409", "422"),
+            ),
         )
         async def reload(request: Request) -> JSONResponse:
             admins_only(request)
@@ -114,7 +133,11 @@ class Control:
         @routes.post(
             "/v1/admin/drain",
             summary="Take no more runs, or take them again",
-            responses=_told(shape(object=TEXT, draining={"type": "boolean"}, runs=NUMBER), "403"),
+            responses=_told(
+                shape(object=TEXT, draining={"type": "boolean"}, runs=NUMBER),
+                {"object": "drain", "draining": True, "runs": 2},
+                "403",
+            ),
         )
         async def drain(request: Request, *, draining: bool = True) -> JSONResponse:
             admins_only(request)
@@ -125,8 +148,8 @@ class Control:
         return routes
 
 
-def _told(schema: Any, *more: str) -> dict[int | str, dict[str, Any]]:
-    content = {"application/json": {"schema": schema}}
+def _told(schema: Any, example: Any, *more: str) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": schema, "example": example}}
     refused: dict[int | str, dict[str, Any]] = {
         int(status): {"description": _REFUSED[status]} for status in more
     }
