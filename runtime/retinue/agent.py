@@ -381,6 +381,11 @@ class Agent:
     sources: tuple[Source, ...] = ()
     digest: str = ""
 
+    @property
+    def version(self) -> str:
+        """What this state of the agent is called where versions are kept."""
+        return f"{self.name}-{self.digest[:12]}"
+
     def with_model(
         self, model: "str | Route | None", settings: Mapping[str, JsonValue] = _NOTHING
     ) -> "Agent":

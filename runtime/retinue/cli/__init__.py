@@ -20,6 +20,7 @@ from retinue.cli import (
     models,
     plan,
     proxy,
+    register,
     rollback,
     schema,
     serve,
@@ -77,6 +78,7 @@ _VERBS = (
     rollback,
     logs,
     proxy,
+    register,
     schema,
 )
 for verb in _VERBS:

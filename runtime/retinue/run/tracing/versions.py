@@ -23,7 +23,6 @@ PAUSES = (0.0, 10.0, 60.0)
 
 _APP = Ref("env", "DATABRICKS_APP_NAME", default="")
 _COMMIT = Ref("env", "RETINUE_GIT_COMMIT", default="")
-_DIGITS = 12
 _LONGEST = 250
 
 
@@ -85,16 +84,15 @@ class Versions:
         """The id of the oldest model of the agent's version, which is made if there is none."""
         place = agent.observability.mlflow_experiment if agent.observability else None
         experiment = str(self._mlflow.experiment(place or "").get("experiment_id"))
-        name = f"{agent.name}-{agent.digest[:_DIGITS]}"
         query = {
             "experiment_ids": [experiment],
-            "filter": f"name = '{name}'",
+            "filter": f"name = '{agent.version}'",
             "order_by": [{"field_name": "creation_timestamp", "ascending": True}],
             "max_results": 1,
         }
         found = self._mlflow.models(query)
         if not found:
-            body = {"experiment_id": experiment, "name": name, **self._described(agent)}
+            body = {"experiment_id": experiment, "name": agent.version, **self._described(agent)}
             made = _id(self._mlflow.model("POST", "", body))
             ready = {"model_id": made, "status": "LOGGED_MODEL_READY"}
             self._mlflow.model("PATCH", f"/{made}", ready)
