@@ -252,6 +252,8 @@ async def test_an_apps_further_resources_are_looked_up(online, helper):
         "        uc_securable:\n"
         "          {securable_full_name: a.b.c, securable_type: TABLE, permission: SELECT}\n"
         "      - {name: e, serving_endpoint: {name: claude, permission: CAN_QUERY}}\n"
+        "      - {name: g, genie_space: {name: G, space_id: '7', permission: CAN_RUN}}\n"
+        "      - {name: a, app: {name: tickets}}\n"
     )
     async with workspace() as fake:
         fake.answers[WAREHOUSE] = 200, {"state": "DELETED"}
@@ -262,6 +264,24 @@ async def test_an_apps_further_resources_are_looked_up(online, helper):
     assert ending(found["8"]) == "online-secret"
     assert "the table 'a.b.c' does not exist" in found["11"]
     assert ending(found["12"]) == "online-model"
+    assert ending(found["13"]) == "online-resource"
+    assert ending(found["14"]) == "online-resource"
+
+
+async def test_of_a_space_that_the_bundle_makes_the_warehouse_has_to_be_there(
+    online, helper, project
+):
+    (project / "samples/sales").mkdir(parents=True)
+    space = "{genie_space: {folder: samples/sales, warehouse: w1}}"
+    helper(
+        "model: offline/analyst\ninstructions: Hi.\n"
+        f"mcp_servers: {{sales: {{databricks: {space}}}}}\n"
+    )
+    async with workspace() as fake:
+        fake.answers[WAREHOUSE] = 200, {"state": "RUNNING"}
+        assert said(await online(fake)) == []
+        fake.answers[WAREHOUSE] = 200, {"state": "DELETED"}
+        assert "the SQL warehouse 'w1' is deleted" in said(await online(fake))[0]
 
 
 async def test_a_profile_goes_over_the_environment(online, helper, project):

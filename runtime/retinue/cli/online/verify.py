@@ -180,6 +180,9 @@ class _Checks:
         if self._is_told(server):
             return []
         transport = server.transport
+        if isinstance(transport, Databricks) and transport.space:
+            # The bundle makes it, and may not have yet; nothing but its warehouse has to be there.
+            return await self._resource("sql_warehouse", {"id": transport.space.warehouse})
         if isinstance(transport, Databricks):
             found = await self._databricks(transport)
             if found:
@@ -221,6 +224,10 @@ class _Checks:
                 return await resources.check_endpoint(api, fields["name"])
             case "job":
                 return await resources.check_job(api, fields["id"])
+            case "genie_space":
+                return await resources.check_space(api, fields["space_id"])
+            case "app":
+                return await resources.check_app(api, fields["name"])
             case "uc_securable":
                 kind, name = fields["securable_type"], fields["securable_full_name"]
                 return await resources.check_securable(api, kind, name)
