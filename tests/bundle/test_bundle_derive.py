@@ -3,6 +3,7 @@
 import pytest
 from bundling import planned, resources
 
+from retinue.bundle import BundleError
 from retinue.bundle.names import secret_variable
 from retinue.run.references import environment
 from retinue.values import Ref
@@ -130,6 +131,37 @@ def test_a_secret_lies_where_the_runtime_looks_for_it(name):
 def test_a_store_on_the_app_s_disk_is_pointed_out(tmp_path):
     (tmp_path / "retinue.yaml").write_text("store: sqlite:///x.db\n")
     assert "PostgreSQL" in planned(tmp_path).notes[0]
+
+
+def test_a_store_in_an_instance_is_a_database_of_the_app(tmp_path):
+    (tmp_path / "retinue.yaml").write_text("store: {lakebase: agents}\n")
+    (found,) = resources(planned(tmp_path))
+    assert found == {
+        "kind": "database",
+        "instance_name": "agents",
+        "database_name": "databricks_postgres",
+        "permission": "CAN_CONNECT_AND_CREATE",
+    }
+    listed = "{name: mine, database: {instance_name: agents, database_name: databricks_postgres}}"
+    app = planned(tmp_path, f"deploy: {{databricks_app: {{extra_resources: [{listed}]}}}}")
+    assert [r.name for r in app.resources] == ["mine"]
+
+
+def test_a_store_in_a_project_is_to_be_listed_by_its_path(tmp_path):
+    branch = "projects/p/branches/b"
+    (tmp_path / "retinue.yaml").write_text(f"store: {{lakebase: {branch}/endpoints/e}}\n")
+    app = planned(tmp_path)
+    assert app.resources == ()
+    assert f"databricks postgres list-databases {branch}" in app.notes[0]
+    listed = f"{{name: mine, postgres: {{branch: {branch}, database: {branch}/databases/d}}}}"
+    app = planned(tmp_path, f"deploy: {{databricks_app: {{extra_resources: [{listed}]}}}}")
+    assert ([r.kind for r in app.resources], app.notes) == (["postgres"], ())
+
+
+def test_a_store_that_a_secret_names_can_t_be_granted(tmp_path):
+    (tmp_path / "retinue.yaml").write_text('store: {lakebase: "${secret.a/b}"}\n')
+    with pytest.raises(BundleError, match="`store` takes its Lakebase database from a secret"):
+        planned(tmp_path)
 
 
 def test_an_experiment_is_one_by_id_or_one_that_the_bundle_makes(tmp_path):

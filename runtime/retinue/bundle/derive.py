@@ -18,6 +18,7 @@ from retinue.agent import (
     DatabricksKind,
     LocalSpace,
     RemoteAgent,
+    Store,
     ToolServer,
 )
 from retinue.bundle.agents import BundledAgent
@@ -84,6 +85,12 @@ def derive(bundled: BundledAgent) -> Needs:
             "SQL needs a warehouse: list it as `sql_warehouse` under "
             "deploy.databricks_app.extra_resources"
         )
+    if stage.branch and ("branch", stage.branch) not in (f for r in listed for f in r.fields):
+        stage.notes.append(
+            f"`store` is in {stage.branch}: list its database as `postgres` under "
+            f"deploy.databricks_app.extra_resources; `databricks postgres list-databases "
+            f"{stage.branch}` shows its path"
+        )
     return stage.needs(listed)
 
 
@@ -102,6 +109,7 @@ class _Derivation:
         self._traced: tuple[tuple[str, str], ...] = ()
         self.notes: list[str] = []
         self.needs_warehouse = False
+        self.branch = ""
 
     def agent(self, agent: Agent) -> None:
         for deployment in _deployments(agent.model):
@@ -116,10 +124,8 @@ class _Derivation:
             self._secret(name)
         if agent.observability and agent.observability.mlflow_experiment:
             self._traces(self._written.text(agent.observability.mlflow_experiment))
-        if agent.store and str(agent.store.url).startswith("sqlite:"):
-            self.notes.append(
-                "an app's disk is lost with each deployment: keep `store` in PostgreSQL"
-            )
+        if agent.store:
+            self._store(agent.store)
 
     def needs(self, listed: Iterable[AppResource]) -> Needs:
         given = tuple(dict.fromkeys(listed))
@@ -280,6 +286,29 @@ class _Derivation:
         scope, _, key = name.partition("/")
         label = f"{scope}-{key}"
         self._secrets[name] = self._want(label, "secret", scope=scope, key=key, permission="READ")
+
+    def _store(self, store: Store) -> None:
+        """A provisioned instance's database is derived; one of an autoscaling project is known by a
+        path that its name doesn't tell.
+        """
+        if store.lakebase is None:
+            if str(store.url).startswith("sqlite:"):
+                self.notes.append(
+                    "an app's disk is lost with each deployment: keep `store` in PostgreSQL"
+                )
+            return
+        texts = (store.lakebase.name, store.lakebase.database)
+        name, database = map(self._written.at_deployment, texts)
+        if name is None or database is None:
+            self._problems.append(
+                "`store` takes its Lakebase database from a secret, so that no permission can be "
+                "derived: use a bundle variable"
+            )
+        elif name.startswith("projects/"):
+            self.branch = name.partition("/endpoints/")[0]
+        else:
+            given = {"instance_name": name, "database_name": database}
+            self._want("store", "database", **given, permission="CAN_CONNECT_AND_CREATE")
 
     def _traces(self, experiment: str) -> None:
         """Traces go to an experiment by id, or to one by path, which the bundle then makes."""
