@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from bundling import project_in
+from bundling import conforms, project_in
 
 from retinue.bundle import Changes, bundle_of, stale, write
 from retinue.errors import ProjectError
@@ -207,3 +207,23 @@ def test_a_file_in_the_way_of_a_folder_is_named(project):
     (project.root / "bundles").write_text("")
     with pytest.raises(ProjectError, match="bundles"):
         made(project)
+
+
+def test_twenty_agents_have_an_app_each_and_lose_only_their_own(tmp_path):
+    names = [f"agent-{n:02d}" for n in range(20)]
+    project = project_in(tmp_path, **{name: AGENT % name for name in names})
+    assert made(project).written
+    folder = tmp_path / "bundles"
+    declared = [path.read_text() for path in folder.glob("*/*.yml")]
+    assert len(declared) == 40
+    digests = {(folder / name / "digest.yml").read_text().splitlines()[-1] for name in names}
+    assert len(digests) == 20
+    assert made(project) == Changes()
+    before = stamps(project)
+    (tmp_path / "agents" / "agent-07.yaml").unlink()
+    changes = made(project)
+    assert (changes.written, {path.split("/")[1] for path in changes.removed}) == ((), {"agent-07"})
+    assert not (folder / "agent-07").exists()
+    assert stamps(project).items() <= before.items()
+    for text in declared:
+        conforms(text)
