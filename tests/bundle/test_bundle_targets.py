@@ -116,7 +116,11 @@ def test_what_a_folder_changes_changes_its_variable_alone(tmp_path):
     two = bundle_of(project_in(tmp_path, it="model: openai/x\ninstructions: Two.\n"))
     assert one.committed == two.committed
     changed = [path for path in two.generated if one.generated[path] != two.generated[path]]
-    assert changed == ["bundles/it/digest.yml", "bundles/it/source/agents/it.yaml"]
+    assert changed == [
+        "bundles/it/digest.yml",
+        "bundles/it/source/agent.json",
+        "bundles/it/source/agents/it.yaml",
+    ]
 
 
 def test_the_bundle_file_in_the_docs_is_one_that_works(tmp_path):

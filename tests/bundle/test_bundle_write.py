@@ -38,6 +38,7 @@ ONE = {
     "one/app.yml",
     "one/digest.yml",
     "one/source/agents/one.yaml",
+    "one/source/agent.json",
     "one/source/app.yaml",
     "one/source/requirements.txt",
 }
@@ -59,6 +60,7 @@ def test_a_change_of_content_changes_a_file_its_digest_and_nothing_tracked(proje
     assert not stale(project, bundle)
     assert write(project, bundle).written == (
         "bundles/one/digest.yml",
+        "bundles/one/source/agent.json",
         "bundles/one/source/agents/one.yaml",
     )
 
