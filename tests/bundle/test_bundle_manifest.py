@@ -38,6 +38,9 @@ def test_it_says_what_people_review(tmp_path):
         "target": "01ef0123456789abcdef0123456789ab",
     }
     assert own["mcp_servers"]["sales"]["rename"] == {"ask": "ask_sales"}
+    assert own["mcp_servers"]["sales"]["auth"] == "user"
+    # What is as by default isn't said, so that a later runtime's defaults are no change.
+    assert own["mcp_servers"]["outside"].keys() == {"auth", "transport"}
     headers = own["mcp_servers"]["outside"]["transport"]["headers"]
     assert headers == {"Authorization": "Bearer ${secret.keeper/key}"}
     assert tree["env"]["RETINUE_SECRET_KEEPER_KEY"] == {"value_from": "keeper-key"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retinue import __version__
-from retinue.agent import Agent, Databricks, Skill, SubAgent, Twin
+from retinue.agent import Agent, Databricks, Limits, Skill, SubAgent, Twin
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.plan import AppPlan
 from retinue.bundle.written import Written
@@ -91,10 +91,15 @@ def _skill(skill: Skill, agent: Agent) -> JsonValue:
 
 
 def _object(value: Any, written: Written, left_out: frozenset[str]) -> dict[str, JsonValue]:
+    """Its fields, but for those that are empty, and those of its parts that are as they are by
+    default: a later runtime may have more of them.
+    """
+    part = not isinstance(value, Agent | Limits)
     plain = {
         each.name: _plain(getattr(value, each.name), written)
         for each in fields(value)
         if each.name not in left_out
+        and not (part and each.name != "auth" and getattr(value, each.name) == each.default)
     }
     return {key: item for key, item in plain.items() if item not in (None, "", [], {})}
 
@@ -111,7 +116,8 @@ def _plain(value: Any, written: Written) -> JsonValue:
         return {"name": value.agent.name, "mode": value.mode}
     if isinstance(value, Databricks):
         target = value.target if value.target is not None else value.written
-        return {"kind": value.kind, "target": written.text(str(target))}
+        space = {"warehouse": written.text(value.space.warehouse)} if value.space else {}
+        return {"kind": value.kind, "target": written.text(str(target)), **space}
     if isinstance(value, Path | Twin):  # on this machine, or for it alone
         return None
     if is_dataclass(value):
