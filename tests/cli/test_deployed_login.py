@@ -57,6 +57,8 @@ async def test_an_option_goes_over_the_target_s_profile(project, retinue):
     async with at_target(project, "profile: nobody") as made:
         profiles(project, made, "there")
         assert "there is no app" in await asked(retinue, "-t", "prod", "--profile", "there")
+        env = {"DATABRICKS_CONFIG_PROFILE": "there"}
+        assert "there is no app" in await asked(retinue, "-t", "prod", **env)
 
 
 async def test_without_a_profile_the_environment_s_token_goes_there(project, retinue):

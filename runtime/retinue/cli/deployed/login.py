@@ -14,25 +14,28 @@ from retinue.run.references import environment
 from retinue.run.workspace import Workspace
 
 _HOST = "DATABRICKS_HOST"
+_PROFILE = "DATABRICKS_CONFIG_PROFILE"
 
 
 def choose_login(target: Target | None, profile: str | None) -> None:
     """Set the environment as the Databricks CLI would read it for that target.
 
-    `profile` goes over the target's own, and that over the target's host, for which the one
-    profile is taken that has it. Raises UsageError where the environment names another workspace,
-    or several profiles have the host.
+    `profile` goes over the environment's, that over the target's own, and that over the target's
+    host, for which the one profile is taken that has it. Raises UsageError where the environment
+    names another workspace, or several profiles have the host.
     """
-    chosen = profile or (target.profile if target else None)
-    if chosen:
-        choose_profile(chosen)
+    if profile:
+        choose_profile(profile)
         return
-    if target is None or target.host is None:
+    if target is None or os.environ.get(_PROFILE):
+        return
+    if target.profile:
+        choose_profile(target.profile)
+        return
+    if target.host is None:
         return
     if there := os.environ.get(_HOST):
         check_host(target, there, f"the environment's {_HOST}")
-        return
-    if os.environ.get("DATABRICKS_CONFIG_PROFILE"):
         return
     profiles = [*_profiles_of(target.host)]
     if len(profiles) > 1:
