@@ -17,7 +17,7 @@ import orjson
 
 from retinue.bundle.plan import DIGEST_VARIABLE
 from retinue.cli.deployed.app import DeployedError, refuse
-from retinue.cli.deployed.state import Deployed, State, snapshots
+from retinue.cli.deployed.state import Deployed, State, snapshot
 from retinue.cli.deployed.target import Target
 from retinue.diagnostics import printable
 from retinue.run.workspace_api import Answer, WorkspaceApi
@@ -55,10 +55,10 @@ async def earlier(state: State, name: str, deployed: Deployed, wanted: str | Non
         if number == running or not _succeeded(one) or wanted not in (None, number):
             continue
         seen += 1
-        for folder in [*snapshots(one)][:1]:
-            manifest = await state.manifest(folder)
-            if manifest is not None and (wanted or manifest != deployed.manifest):
-                return Earlier(str(number), str(one.get("create_time", "")), folder, manifest)
+        folder = snapshot(one)
+        manifest = await state.manifest(folder) if folder else None
+        if folder and manifest is not None and (wanted or manifest != deployed.manifest):
+            return Earlier(str(number), str(one.get("create_time", "")), folder, manifest)
     if wanted:
         raise DeployedError(
             f"there is no deployment '{printable(wanted)}' to go back to: {_INSTEAD}"

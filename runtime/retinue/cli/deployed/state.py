@@ -45,8 +45,7 @@ class Deployed:
     @property
     def source(self) -> str | None:
         """The workspace folder that its code was deployed from."""
-        found = self.active.get("source_code_path")
-        return found if isinstance(found, str) else None
+        return _path(self.active)
 
 
 @dataclass(slots=True)
@@ -74,8 +73,8 @@ class State:
         listed = await self.api.get(f"/api/2.0/permissions/apps/{quote(name, safe='')}")
         grants = dict(_grants(listed.body)) if listed.status == 200 else None
         found = Deployed(answer.body, grants=grants)
-        for folder in snapshots(found.active):
-            if tree := await self.manifest(folder):
+        for folder in (snapshot(found.active), found.source):
+            if folder and (tree := await self.manifest(folder)):
                 return Deployed(answer.body, tree, grants)
         return found
 
@@ -103,12 +102,14 @@ class State:
         return frozenset(name for name in names if "." not in name)
 
 
-def snapshots(deployment: Tree) -> Iterator[str]:
-    """Where a deployment's files are: the copy that runs, and what it was made from."""
-    for holder in (_tree(deployment.get("deployment_artifacts")), deployment):
-        path = holder.get("source_code_path")
-        if isinstance(path, str) and path.startswith("/"):
-            yield path
+def snapshot(deployment: Tree) -> str | None:
+    """The platform's own copy of a deployment's files, which nothing uploaded later changes."""
+    return _path(_tree(deployment.get("deployment_artifacts")))
+
+
+def _path(holder: Tree) -> str | None:
+    path = holder.get("source_code_path")
+    return path if isinstance(path, str) and path.startswith("/") else None
 
 
 def _grants(body: Tree) -> Iterator[tuple[str, str]]:
