@@ -12,14 +12,16 @@ from retinue.run.workspace import Workspace
 from retinue.run.workspace_api import WorkspaceApi
 
 _PAUSE = 3.0
+_RUNNING = frozenset({"ACTIVE", "STARTING", "UPDATING", "RUNNING", "DEPLOYING"})
 _STOPPED = ("STOPPED", "STOPPING", "DELETING", "ERROR")
 
 
 def runs(app: Mapping[str, Any]) -> bool:
-    """Whether the platform says that the app has its machine, and code on it."""
+    """Whether the app has its machine, and code on it, or is about to."""
     compute, code = (app.get(key) for key in ("compute_status", "app_status"))
     states = {one.get("state") for one in (compute, code) if isinstance(one, dict)}
-    return bool(app.get("active_deployment")) and states <= {"ACTIVE", "RUNNING"}
+    deployed = app.get("active_deployment") or app.get("pending_deployment")
+    return bool(deployed) and states <= _RUNNING
 
 
 async def refuse_stopped(workspace: Workspace, name: str) -> None:
