@@ -16,6 +16,7 @@ class Genie:
 
     def __init__(self, workspace: Workspace, **spaces: list[list[str]]) -> None:
         self.spaces = spaces
+        self.serialized: dict[str, str] = {}
         self._messages: dict[str, dict[str, Any]] = {}
         api = r"/api/2\.0/genie/spaces"
         message = f"{api}/[^/]+/conversations/[^/]+/messages"
@@ -43,11 +44,15 @@ class Genie:
             raise RefusedError(400, "INVALID_PARAMETER_VALUE", broken[0])
         space = f"01ef{len(self.spaces) + 1:028x}"
         self.spaces[space] = []
+        self.serialized[space] = body["serialized_space"]
         return web.json_response({"space_id": space, "title": body["title"]})
 
     async def _get(self, request: web.Request, _caller: Caller) -> web.Response:
         space = self._space(request)
-        return web.json_response({"space_id": space, "title": space, "warehouse_id": "w1"})
+        told = {"space_id": space, "title": space, "warehouse_id": "w1"}
+        if request.query.get("include_serialized_space") == "true":
+            told["serialized_space"] = self.serialized[space]
+        return web.json_response(told)
 
     async def _start(self, request: web.Request, _caller: Caller) -> web.Response:
         space = self._space(request)

@@ -1,14 +1,16 @@
 """An app that is to be deployed, and what is there → what would go wrong, and what prevents it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from retinue.bundle.derive import EXPERIMENT
 from retinue.cli.deployed.state import Deployed
 from retinue.cli.deployed.target import Target
 from retinue.diagnostics import printable
 
 Tree = Mapping[str, Any]
+
+_REFERENCE = re.compile(r"\$\{resources\.(\w+)\.([\w-]+)\.")
 
 
 def traps(
@@ -60,13 +62,12 @@ def _unready(deployed: Deployed) -> Iterator[str]:
 
 def _wiped(agent: str, app: Tree, target: Target) -> Iterator[str]:
     """A resource of the bundle that sets its permissions anew takes away what the app was given."""
-    text = str(app.get("resources"))
     owned = {(kind, key): content for kind, key, content in target.resources()}
-    owned.setdefault(("experiments", EXPERIMENT), {})
     principal = f"${{resources.apps.{agent}.service_principal_client_id}}"
-    for (kind, key), content in owned.items():
-        given = [*(content.get("permissions") or ()), *target.permissions()]
-        if f"${{resources.{kind}.{key}." not in text or not given or principal in str(given):
+    for kind, key in dict.fromkeys(_REFERENCE.findall(str(app.get("resources")))):
+        # One that `retinue bundle` makes has none but the bundle's.
+        given = [*(owned.get((kind, key), {}).get("permissions") or ()), *target.permissions()]
+        if not given or principal in str(given):
             continue
         yield (
             f"the bundle's {kind}.{key} has permissions that leave this app out: the second "

@@ -39,6 +39,8 @@ def wanted(app: Tree) -> Form:
     return {
         "compute_size": str(app.get("compute_size") or "MEDIUM"),
         "instances": _instances(app),
+        "budget_policy": str(app.get("budget_policy_id") or ""),
+        "telemetry": app.get("telemetry_export_destinations") or [],
         "resources": dict(_resources(app.get("resources"))),
         "scopes": [*sorted(map(str, app.get("user_api_scopes") or ()))],
         "grants": dict(_grants(app.get("permissions"))),
@@ -48,8 +50,8 @@ def wanted(app: Tree) -> Form:
 def there(deployed: Deployed, beside: Form, user: str) -> Form:
     """The same of an app that is there, as far as `beside` can be compared with it.
 
-    A workspace tells more of a resource than was asked for, and the deployer's own right isn't
-    the bundle's.
+    A workspace tells more of a resource than was asked for, and the right of whoever makes or
+    deploys the app isn't the bundle's.
     """
     app = deployed.app
     form = wanted(app)
@@ -65,8 +67,11 @@ def there(deployed: Deployed, beside: Form, user: str) -> Form:
     }
     # Without permissions of its own a bundle leaves the app's as they are.
     has, gets = deployed.grants, _object(beside["grants"])
+    makers = {
+        f"{kind} {who}" for who in (user, app.get("creator")) for kind in ("user", "principal")
+    }
     form["grants"] = (
-        {who: level for who, level in has.items() if who in gets or who != f"user {user}"}
+        {who: level for who, level in has.items() if who in gets or who not in makers}
         if has is not None and gets
         else gets
     )
