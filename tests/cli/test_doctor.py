@@ -92,3 +92,18 @@ def test_online_looks_at_the_models(retinue, project):
     found = checks(done)
     assert "databricks auth login" in found["key Databricks"]["detail"]
     assert any(name.startswith("model ") for name in found)
+
+
+def test_the_sandbox_of_scripts_is_one_of_the_checks(retinue, project):
+    scripts = project / "skills" / "tidy" / "scripts"
+    scripts.mkdir(parents=True)
+    (scripts / "run.py").write_text("print(1)\n")
+    (scripts.parent / "SKILL.md").write_text("---\nname: tidy\ndescription: Tidies.\n---\nRun.\n")
+    write(project)
+    with (project / "agents" / "helper.yaml").open("a") as file:
+        file.write("skills: [{name: tidy, scripts: sandbox, strict: true}]\n")
+    check = checks(retinue("doctor", "-o", "json"))["scripts sandbox"]
+    if check["state"] == "ok":
+        assert check["detail"] == "it has all layers: limits, files, calls, network"
+    else:
+        assert "lacks" in check["detail"] or "on Linux" in check["detail"]

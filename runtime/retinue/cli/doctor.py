@@ -73,6 +73,7 @@ def _examined(
     # Off the start-up path: these bring in the runtime.
     from retinue.cli.examination import compiled, keys, models, servers, surroundings  # noqa: PLC0415
     from retinue.cli.live import stop_like_interrupted  # noqa: PLC0415
+    from retinue.cli.script_check import scripts  # noqa: PLC0415
     from retinue.offline import twin  # noqa: PLC0415
     from retinue.run.references import environment  # noqa: PLC0415
 
@@ -85,7 +86,9 @@ def _examined(
 
     async def all_checks() -> "Iterator[Check]":
         reached = [models(compilation, project, lookup)] if online else []
-        found = await asyncio.gather(keys(agents, lookup), *reached, servers(agents, lookup))
+        found = await asyncio.gather(
+            keys(agents, lookup), *reached, servers(agents, lookup), scripts(agents)
+        )
         return (check for several in found for check in several)
 
     first = [*surroundings(project), *compiled(compilation)]

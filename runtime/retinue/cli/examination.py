@@ -33,7 +33,7 @@ State = Literal["ok", "warning", "failed"]
 class Check:
     """One thing that was looked at. `more` is what programs may want of it besides."""
 
-    area: Literal["python", "project", "agent", "key", "model", "server"]
+    area: Literal["python", "project", "agent", "key", "model", "server", "scripts"]
     name: str
     state: State
     detail: str
