@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from ledgers import end, play, said
 from retinue.agent import Skill, SkillFile
 from retinue.compile import compile_agents
 from retinue.project import Project
-from retinue.run.events import ToolFinished, ToolResult
+from retinue.run.events import ToolFinished, ToolResult, ToolStarted
 from retinue.run.messages import Message, ToolCall
 from retinue.run.runtime import Runtime
 from retinue.run.skill_scripts import script_tool
@@ -72,10 +73,10 @@ def test_there_is_no_tool_without_scripts_that_may_be_run(root: Path) -> None:
 
 
 async def test_a_loaded_skill_says_how_its_scripts_are_run(root: Path) -> None:
-    for scripts, said in (("sandbox", True), ("ask", True), ("off", False)):
+    for scripts, told in (("sandbox", True), ("ask", True), ("off", False)):
         toolbox = AgentToolbox([], skill_tools([skill(root, scripts=scripts)]))
         loaded = await toolbox.call(ToolCall("c", "load_skill", '{"name": "tidy"}'), run_context())
-        assert ("with run_skill_script" in loaded.text) == said
+        assert ("with run_skill_script" in loaded.text) == told
 
 
 async def test_arguments_and_input_arrive_as_they_are(root: Path) -> None:
@@ -168,10 +169,20 @@ async def test_a_script_that_became_a_link_is_not_run(root: Path, tmp_path: Path
     assert "leads out of the skill" in result.text
 
 
-async def test_a_script_to_be_asked_for_is_not_run_unasked(root: Path) -> None:
-    result = await called(skill(root, scripts="ask"), "scripts/echo.py")
-    assert result.is_error
-    assert "after the user has agreed" in result.text
+async def test_a_script_to_be_asked_for_waits_for_its_user(project: Path) -> None:
+    text = (project / "agents" / "a.yaml").read_text()
+    (project / "agents" / "a.yaml").write_text(text.replace("sandbox", "ask"))
+    wanted = {"skill": "tidy", "script": "scripts/guide.sh"}
+    model = ScriptedModel(calls(("run_skill_script", wanted)), says("Be tidy."))
+    compiled = compile_agents(Project.at(project)).checked()
+    async with Runtime(compiled, models={"scripted": lambda *_: model}) as runtime:
+        first = await play(runtime, "a")
+        assert not [e for e in first if isinstance(e, ToolStarted)]
+        (asked,) = end(first).approvals
+        assert asked.call.name == "run_skill_script"
+        second = await play(runtime, "a", said(end(first), True))
+    (done,) = [e for e in second if isinstance(e, ToolFinished)]
+    assert done.result.text.startswith("be tidy\n")
 
 
 @pytest.fixture

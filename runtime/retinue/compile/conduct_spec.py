@@ -49,9 +49,10 @@ class SubAgentSpec(Spec):
         description="The Databricks App where it answers.",
         examples=[{"app": "billing"}],
     )
-    alias: NonEmpty | None = Field(
+    alias: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,48}$")] | None = Field(
         default=None,
-        description="What an agent elsewhere is called here, where its own name won't do.",
+        description="What an agent elsewhere is called here, where its own name won't do: letters, "
+        "digits, hyphens and underscores, at most 48.",
         examples=["billing"],
     )
     description: Annotated[str, Field(max_length=1024)] = Field(

@@ -325,6 +325,8 @@ def _pattern(path: Path, value: object) -> str:
             f"{_shown(value, article=False)} can't be an agent's name: it takes a-z, 0-9 and "
             "hyphens, and starts and ends with a letter or digit"
         )
+    if path[-1:] == ("alias",):
+        return "an alias takes letters, digits, hyphens and underscores, at most 48 of them"
     return "a model's name has no blanks and is not empty"
 
 

@@ -13,7 +13,8 @@ from retinue.compile.tree import Node, Path
 from retinue.diagnostics import Location
 from retinue.values import Text
 
-_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,48}")
+_LONGEST_NAME = 48
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _OWN_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _ELSEWHERE = ("url", "databricks")
 _ONLY_WITH: Mapping[str, tuple[str, ...]] = {
@@ -86,15 +87,11 @@ class _Entry:
 
     def compile(self) -> RemoteAgent | None:
         spec = self.spec
-        name = spec.alias or spec.agent
-        if not _OWN_NAME.fullmatch(spec.agent):
+        # Its own name may be a model's, such as openai/gpt-5, and a tool is named after it here.
+        name = spec.alias or _NOT_IN_A_NAME.sub("-", spec.agent).strip("-")[:_LONGEST_NAME]
+        if not name or not _OWN_NAME.fullmatch(spec.agent):
             message = f"{quoted(spec.agent)} can't be an agent's name"
             self.report.error(self.place("agent"), message, "bad-name")
-        elif not _ALIAS.fullmatch(name):
-            key = "alias" if spec.alias else "agent"
-            message = f"a tool can't be named after {quoted(name)}"
-            hint = "add an `alias`: letters, digits, hyphens and underscores, at most 48"
-            self.report.error(self.place(key), message, "bad-name", hint)
         transport = self._transport()
         if transport is None:
             return None

@@ -50,18 +50,17 @@ def script_tool(
         skill = able.get(str(arguments["skill"]))
         if skill is None:
             raise ToolError(f"No script of the skill '{arguments['skill']}' may be run.")
-        if skill.scripts == "ask":
-            raise ToolError(
-                "This script may only be run after the user has agreed, who can't be asked here: "
-                "go on without it."
-            )
         script = _script(skill, str(arguments["script"]))
         async with turns:
             left = context.budget.end - asyncio.get_running_loop().time()
             seconds = min(most.seconds, max(_LEAST_SECONDS, left))
             return await _run(skill, script, arguments, most._replace(seconds=seconds))
 
-    return (BuiltIn(_tool(list(able) if listed else None), call),)
+    def asks(arguments: Arguments) -> bool:
+        skill = able.get(str(arguments["skill"]))
+        return skill is not None and skill.scripts == "ask"
+
+    return (BuiltIn(_tool(list(able) if listed else None), call, asks),)
 
 
 def may_run(skill: Skill) -> bool:
