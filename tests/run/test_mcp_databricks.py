@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from retinue.agent import Databricks, DatabricksKind, ToolServer
+from retinue.errors import ToolError
 from retinue.run.mcp import Connection
 from retinue.run.references import environment
 from retinue.values import Ref, Template
@@ -113,3 +114,21 @@ async def test_a_name_that_leads_elsewhere_is_refused(
         problem = await outcome(server(kind, target), fake)
     assert f"the value of its {kind} is not" in (problem or "")
     assert fake.seen == []
+
+
+async def test_a_token_that_was_revoked_costs_no_call(logged_in: pytest.MonkeyPatch) -> None:
+    async with opened(ManagedServers()) as fake:
+        connection = Connection(server("sql"), environment({"DATABRICKS_HOST": fake.url}))
+        try:
+            await connection.start()
+            assert (await connection.call("who", {})).text == f"you are {APP[7:][::-1]}"
+            fake.refusals[APP] = 401
+            logged_in.setenv("DATABRICKS_TOKEN", "dapi-the-next")
+            assert (await connection.call("who", {})).text == f"you are {'dapi-the-next'[::-1]}"
+            # The next is refused too: nothing is left to try.
+            fake.refusals["Bearer dapi-the-next"] = 401
+            with pytest.raises(ToolError, match="not authorised"):
+                await connection.call("who", {})
+        finally:
+            await connection.aclose()
+    assert len(fake.seen) < 40

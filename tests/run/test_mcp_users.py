@@ -154,7 +154,8 @@ async def test_nobody_is_logged_in(databricks: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_where_the_app_may_not_list_each_user_does(status: int) -> None:
     async with opened(ManagedServers()) as fake:
-        fake.refusals = {APP: status, f"Bearer {BOB.token}": 403}
+        # The second is a renewed one, where the first wasn't taken.
+        fake.refusals = {APP: status, "Bearer token-2": status, f"Bearer {BOB.token}": 403}
         fake.own_tools[f"Bearer {ADA.token}"] = [{"name": "hers", "inputSchema": {}}]
         async with connected(fake) as connection:
             # The server isn't down: nobody who may has asked yet.

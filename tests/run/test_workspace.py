@@ -215,3 +215,20 @@ async def test_a_token_goes_to_its_workspace_alone(
 def test_a_workspace_not_found_yet_signs_nothing() -> None:
     assert not Workspace(None).signs("")
     assert not Workspace(None).signs("https://h")
+
+
+async def test_a_token_that_was_refused_is_renewed_once() -> None:
+    async with workspace() as fake:
+        clock = Clock()
+        opened = Workspace(fake.url, clock=clock)
+        first = await opened.headers()
+        # All who were refused wait for the same new token.
+        assert all(await asyncio.gather(*(opened.renewed(first) for _ in range(20))))
+        second = await opened.headers()
+        assert second == {"Authorization": "Bearer token-2"}
+        # It is refused too: this identity may not be let in at all.
+        assert not await opened.renewed(second)
+        assert fake.tokens == 2
+        clock.now += 31
+        assert await opened.renewed(second)
+        assert fake.tokens == 3

@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,8 +36,9 @@ _FRESH = 0.8
 _VALID = 0.95
 # Seconds. For credentials that don't say how long they live,
 _UNKNOWN_LIFE = 600.0
-# and the pause after a failure.
+# and the pauses after a failure, and after a token that was refused.
 _PAUSE = 5.0
+_RENEWAL = 30.0
 
 _PATIENCE: dict[str, Any] = {"http_timeout_seconds": 10, "retry_timeout_seconds": 5}
 
@@ -83,7 +84,7 @@ class Workspace:
         self._patience = patience
         self._clock = clock
         self._headers: dict[str, str] = {}
-        self._fresh_until = self._valid_until = self._retry_at = -math.inf
+        self._fresh_until = self._valid_until = self._retry_at = self._renew_at = -math.inf
         self._problem = ""
         self._flight: asyncio.Future[None] | None = None
 
@@ -112,6 +113,21 @@ class Workspace:
                 if self._problem:
                     raise MissingReferenceError(self._problem)
         return dict(self._headers)
+
+    async def renewed(self, refused: Mapping[str, str]) -> bool:
+        """Whether there are other headers than those that were refused, though they seemed good.
+
+        A token may be revoked before its time. Another is asked for at most twice a minute: an
+        identity may be refused for good.
+        """
+        now = self._clock()
+        if refused == self._headers and now >= self._renew_at:
+            self._renew_at = now + _RENEWAL
+            self._fresh_until = self._valid_until = -math.inf
+        try:
+            return await self.headers() != refused
+        except MissingReferenceError:
+            return False
 
     def signs(self, url: str) -> bool:
         """Whether a request to `url` stays at this workspace: its scheme, its host, its port.

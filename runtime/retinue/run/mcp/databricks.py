@@ -57,11 +57,19 @@ class WorkspaceAuth(httpx2.Auth):
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         url = str(request.url)
+        signed: dict[str, str] = {}
         if self._signs(url):
-            request.headers.update(await self._headers())
+            signed = await self._headers()
+            request.headers.update(signed)
         if self._older:
             request.url = httpx2.URL(url.replace(*_OLDER, 1))
         response = yield request
+        if response.status_code == 401 and signed and self._user_token is None:
+            # It was not run: a token that was revoked before its time costs no call.
+            if not await self._workspace.renewed(signed):
+                return
+            request.headers.update(await self._headers())
+            response = yield request
         if self._older is None:
             self._older = response.status_code == 404 and _OLDER[0] in url
             if self._older:
