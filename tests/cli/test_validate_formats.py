@@ -193,7 +193,7 @@ def test_every_verb_tells_mistakes_alike(retinue, words):
 
 
 def test_an_error_of_several_lines_keeps_them(retinue, project):
-    (project / "retinue.yaml").write_text("defaults: {session: {compaction: {at_tokens: 5000}}}\n")
+    (project / "retinue.yaml").write_text("defaults: {guardrails: {input: [pii]}}\n")
     done = retinue("ask", "helper", "--offline", "hi")
     assert done.returncode != 0
     error = done.stderr.partition("error: ")[2]

@@ -309,6 +309,9 @@ class ServerToolbox:
     def tools(self) -> tuple[Tool, ...]:
         return tuple(Tool(t.name, t.description, t.input_schema) for t in self._asker.tools)
 
+    def needs_approval(self, _: ToolCall) -> bool:
+        return False
+
     async def call(self, call: ToolCall, _: RunContext) -> ToolResult:
         self.calls.append(call)
         arguments: dict[str, JsonValue] = json.loads(call.arguments)

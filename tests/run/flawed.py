@@ -93,8 +93,8 @@ async def survived(wanted: ToolServer, fault: Fault, phase: str, name: str) -> T
             fault.put(phase, name)
             await asyncio.wait_for(connection.start(), HANG)
         came = await outcome(connection)
-        said = came if isinstance(came, str) else came.text
-        assert len(said) < 201_000
+        # Of a result's text the run shows a page; an error is told as it is.
+        assert not isinstance(came, str) or len(came) < 3_000
         assert len(connection.problem or "") < 3_000
         fault.lift()
         assert await _recovered(connection), (came, connection.state, connection.problem)

@@ -157,9 +157,10 @@ async def test_agents_that_ask_each_other_come_to_an_end() -> None:
     urls: dict[str, str] = {}
 
     def lookup(ref: Ref) -> str:
-        if ref.name not in urls:
+        found = urls.get(ref.name, ref.default)
+        if found is None:
             raise MissingReferenceError(ref.name)
-        return urls[ref.name]
+        return found
 
     def asks(name: str, other: str) -> tuple[Runtime, ScriptedModel]:
         model = ScriptedModel(calls((f"ask_{other}", {"question": "?"})))
