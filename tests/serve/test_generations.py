@@ -13,6 +13,7 @@ from retinue.run.events import TextDelta
 from retinue.serve import app_for
 from retinue.serve.generations import Generations
 from retinue.serve.server import Server, listen, server_config
+from retinue.store.address import Address
 from retinue.testing import ScriptedModel, says
 
 CHAT = "/v1/chat/completions"
@@ -42,9 +43,9 @@ class OurServer(Server):
 
 
 @contextmanager
-def site(first: LoopRuntime):
+def site(first: LoopRuntime, **options):
     listener = listen("127.0.0.1", 0)
-    generations = Generations(app_for(first))
+    generations = Generations(app_for(first, **options))
     ready = threading.Event()
     server = OurServer(
         server_config(generations, log_level="info"), listener, lambda _url: ready.set()
@@ -130,3 +131,22 @@ def test_many_reloads_under_load_lose_no_request():
         eventually(lambda: [one.open for one in runtimes] == [False] * 5 + [True], 5)
     assert answers
     assert set(answers) == {"fine"}
+
+
+def test_a_run_in_the_background_ends_in_the_app_that_it_began_in(tmp_path):
+    store = Address(file=tmp_path / "state.db")
+    old, new = runtime([*says("old")[:1], 1.0, *says(" answer")]), runtime(says("new"))
+    with site(old, store=store) as served:
+        body = {"input": "hi", "background": True}
+        begun = served.http.post("/v1/responses", json=body).json()
+        eventually(lambda: bool(old.models["tester"].requests), 10)
+        served.reload(lambda: app_for(new, store=store))
+        found = {}
+
+        def done() -> bool:
+            found.update(served.http.get(f"/v1/responses/{begun['id']}").json())
+            return found["status"] == "completed"
+
+        eventually(done, 20)
+        assert found["output"][0]["content"][0]["text"] == "old answer"
+        eventually(lambda: not old.open, 10)

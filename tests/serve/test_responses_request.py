@@ -148,14 +148,14 @@ def test_instructions_come_before_the_conversation():
     )
     told = (Message("system", "Be kind."), Message("developer", "d"), Message("user", "hi"))
     assert request.messages == told
-    assert heard(request, agent()) == told
+    assert heard(request, agent()) == (told[:1], told[1:])
 
 
 def test_instructions_can_be_ignored():
     own = agent(serving=Serving(system_messages="ignore"))
     request = decode(body(instructions="x", input=[{"role": "system", "content": "d"}, USER]))
-    assert heard(request, own) == (Message("user", "hi"),)
-    assert heard(decode(body()), own) == (Message("user", "hi"),)
+    assert heard(request, own) == ((), (Message("user", "hi"),))
+    assert heard(decode(body()), own) == ((), (Message("user", "hi"),))
     with pytest.raises(RequestError) as caught:
         heard(decode(body(input=[{"role": "system", "content": "d"}])), own)
     assert caught.value.param == "input"
@@ -173,7 +173,7 @@ def test_instructions_can_be_refused(fields, param):
     with pytest.raises(RequestError) as caught:
         heard(decode(body(**fields)), own)
     assert caught.value.param == param
-    assert heard(decode(body()), own) == (Message("user", "hi"),)
+    assert heard(decode(body()), own) == ((), (Message("user", "hi"),))
 
 
 def image(**fields) -> dict:
@@ -336,4 +336,4 @@ def test_any_body_is_decoded_or_refused(fields):
         assert error.status == 400
         assert error.param
     else:
-        orjson.dumps(ResponseHead("m", echo(request, agent())).begun())
+        orjson.dumps(ResponseHead("m", echo(request.parameters, agent())).begun())

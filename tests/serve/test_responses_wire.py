@@ -32,12 +32,12 @@ from retinue.serve.wire.responses import (
 )
 from retinue.serve.wire.responses_echo import echo
 from retinue.serve.wire.responses_output import style_for
-from retinue.serve.wire.responses_request import decode
+from retinue.serve.wire.responses_request import parse
 from retinue.testing import agent, route
 
 REQUEST = {"input": "hi", "metadata": {"region": "EMEA"}, "temperature": 0.5, "user": "u"}
 HEAD = ResponseHead(
-    "sales", echo(decode(json.dumps(REQUEST).encode()), agent()), "abc", 1_700_000_000
+    "sales", echo(parse(json.dumps(REQUEST).encode()), agent()), "abc", 1_700_000_000
 )
 
 
@@ -248,7 +248,7 @@ def test_parameters_are_echoed_and_nothing_is_stored():
         },
         "reasoning": {"effort": "low"},
     }
-    head = ResponseHead("sales", echo(decode(json.dumps(body).encode()), agent()))
+    head = ResponseHead("sales", echo(parse(json.dumps(body).encode()), agent()))
     begun = head.begun()
     assert begun["store"] is False
     assert begun["truncation"] == "disabled"
@@ -260,7 +260,7 @@ def test_parameters_are_echoed_and_nothing_is_stored():
 
 
 def test_the_agents_own_temperature_is_told_where_the_caller_gives_none():
-    plain = decode(b'{"input": "hi"}')
+    plain = parse(b'{"input": "hi"}')
     own = agent(model=route("scripted/model", settings={"temperature": 0.1}))
     assert echo(plain, own)["temperature"] == 0.1
     assert echo(plain, agent())["temperature"] == 1.0

@@ -13,14 +13,14 @@ async def test_without_a_store_whoever_needs_one_is_told_the_key():
     async with State(None) as state:
         assert not state.on
         with pytest.raises(RequestError, match=r"set `store` in retinue\.yaml") as refused:
-            await state.database("conversation")
-    assert (refused.value.param, refused.value.code) == ("conversation", "store_required")
+            await state.store("conversation")
+    assert (refused.value.param, refused.value.code) == ("conversation", "unsupported_parameter")
 
 
 async def test_the_database_is_there_when_it_is_asked_for(address):
     async with State(address) as state:
-        database = await state.database("conversation")
-        await database.prepare()
+        store = await state.store("conversation")
+        await store.database.prepare()
         assert state.health == "ok"
 
 

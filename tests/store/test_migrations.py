@@ -6,8 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from retinue.store import migrate
-from retinue.store.database import Database
+from retinue.store import migrate, store
 from retinue.store.tables import metadata
 
 
@@ -16,13 +15,17 @@ def test_the_newest_is_the_one_that_is_named():
     assert scripts.get_current_head() == migrate.REVISION
 
 
+def _is_alembics(change) -> bool:
+    return change[0] == "remove_table" and change[1].name == "alembic_version"
+
+
 async def test_they_make_the_tables_that_the_modules_use(address):
-    database = Database(address)
+    database = store.Store(address).database
 
     def differences(connection):
         return compare_metadata(MigrationContext.configure(connection), metadata)
 
     await database.prepare()
     found = await database.read(lambda connection: connection.run_sync(differences))
-    assert [change for change in found if not change[0].startswith("remove")] == []
+    assert [change for change in found if not _is_alembics(change)] == []
     await database.aclose()

@@ -16,7 +16,7 @@ class RunOptions:
     ends the run, for the caller to answer. `tool_choice` is about them alone; where it lets the
     model have some of them only, `allowed` are their names. With `output` the
     answer has to be JSON of that form. `answers` are to the questions that the conversation ends
-    with.
+    with. `timeout` is in seconds, in place of the agent's own.
     """
 
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -25,3 +25,4 @@ class RunOptions:
     allowed: frozenset[str] | None = None
     output: OutputFormat | None = None
     answers: Answers | None = None
+    timeout: float | None = None

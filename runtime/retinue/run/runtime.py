@@ -198,7 +198,8 @@ class Runtime:
     ) -> AsyncGenerator[Event, None]:
         agent = self._ready[name].agent
         trace = tracing.begin(agent, conversation, caller, request)
-        asked = RunContext(Budget(agent.limits), caller, trace=trace, sessions=self._sessions)
+        budget = _budget(agent, options)
+        asked = RunContext(budget, caller, trace=trace, sessions=self._sessions)
         events = self._run(name, conversation, options, caller, asked)
         async with aclosing(_watched(events, trace)) as watched:
             async for event in watched:
@@ -220,7 +221,7 @@ class Runtime:
         """
         agent = self._ready[name].agent
         check_parts(conversation, agent.model)
-        budget = asked.budget if asked else Budget(agent.limits)
+        budget = asked.budget if asked else _budget(agent, options)
         trace = asked.trace if asked else None
         resumed = asked.resumed if asked else None
         if options.answers and not within:
@@ -347,6 +348,12 @@ def _refuse_unsupported(agents: Iterable[Agent]) -> None:
     lines = dict.fromkeys(str(key) for agent in agents for key in agent.unsupported)
     if lines:
         raise NotSupportedError("\n".join(["these agents can't be run yet:", *lines]))
+
+
+def _budget(agent: Agent, options: RunOptions) -> Budget:
+    if options.timeout is None:
+        return Budget(agent.limits)
+    return Budget(replace(agent.limits, timeout=options.timeout))
 
 
 def _watched(

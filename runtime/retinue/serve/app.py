@@ -12,22 +12,24 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retinue import __version__
-from retinue.errors import RequestError
+from retinue.errors import RequestError, StoreDownError, StoreError
 from retinue.run.runtime import Runtime
 from retinue.serve import docs
 from retinue.serve.access import AccessLog, record_of
 from retinue.serve.admission import Access, Gate
 from retinue.serve.answers import Pace
+from retinue.serve.background import Background
 from retinue.serve.control import Control
 from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
 from retinue.serve.hosts import LocalHosts
 from retinue.serve.info import HEALTH_PATHS, Info
+from retinue.serve.kept_conversations import kept_conversations
+from retinue.serve.kept_responses import kept_responses
 from retinue.serve.mcp import METHODS as MCP_METHODS
 from retinue.serve.mcp import PATHS as MCP_PATHS
 from retinue.serve.mcp import McpEndpoint
 from retinue.serve.openapi import document
 from retinue.serve.overload import Capacity, Door, House
-from retinue.serve.responses import stored_responses
 from retinue.serve.state import State
 from retinue.serve.wire.errors import ErrorAnswer, answer, http_error
 from retinue.serve.wire.mistakes import invalid
@@ -70,23 +72,25 @@ def app_for(
     access = access or Access(runtime.agents.values())
     control = control or Control(House(capacity))
     state = State(store)
-    every = endpoints(runtime, pace, capacity.max_body, proxied=access.proxied)
+    background = Background(runtime, state, capacity.background)
+    every = endpoints(background, pace, capacity.max_body, proxied=access.proxied)
     table = tuple(one for one in every if one.operation.tag in apis)
     guarded = local and bool(access.unchecked)
     mcp = McpEndpoint(runtime, max_body=capacity.max_body)
-    app = _App(table, access, control, _lifespan(runtime, mcp, state), guarded=guarded)
+    app = _App(table, access, control, _lifespan(runtime, mcp, state, background), guarded=guarded)
     if "mcp" in apis:
         door = Door(control.house, mcp)
         app.router.routes += [Route(path, door, methods=MCP_METHODS) for path in MCP_PATHS]
     posts = [one.paths[0] for one in table]
     info = Info(runtime, created or int(time.time()), posts, control.house, state)
+    kept = kept_responses(background), kept_conversations(state)
     for prefix in PREFIXES:
         if "models" in apis:
             named = prefix == PREFIXES[0]
             app.include_router(info.models(), prefix=prefix, include_in_schema=named)
         app.include_router(info.status(), prefix=prefix, include_in_schema=prefix == "")
-        if "responses" in apis:
-            app.include_router(stored_responses(), prefix=prefix, include_in_schema=False)
+        for router in kept if "responses" in apis else ():
+            app.include_router(router, prefix=prefix, include_in_schema=False)
     app.include_router(info.about())
     if "operation" in apis:
         app.include_router(control.router(runtime, anyone=local and not access.checks))
@@ -94,7 +98,15 @@ def app_for(
         app.router.routes += docs.routes()
     # For those who host the app themselves, and for tests.
     app.state.runtime = runtime
-    for kind in (HTTPException, RequestError, RequestValidationError, Exception):
+    app.state.background = background
+    for kind in (
+        HTTPException,
+        RequestError,
+        RequestValidationError,
+        StoreDownError,
+        StoreError,
+        Exception,
+    ):
         app.add_exception_handler(kind, _error_response)
     return app
 
@@ -167,10 +179,10 @@ class _Front:
             await self._rest(scope, receive, send)
 
 
-def _lifespan(runtime: Runtime, mcp: McpEndpoint, state: State) -> Any:
+def _lifespan(runtime: Runtime, mcp: McpEndpoint, state: State, background: Background) -> Any:
     @asynccontextmanager
     async def opened(_app: FastAPI) -> AsyncGenerator[None, None]:
-        async with runtime, state, aclosing(mcp):
+        async with runtime, state, background, aclosing(mcp):
             runtime.warm()
             yield
 

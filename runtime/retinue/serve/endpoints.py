@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from retinue.run.runtime import Runtime
 from retinue.serve.answers import Pace
+from retinue.serve.background import Background
 from retinue.serve.chat import chat_completions
 from retinue.serve.invocations import invocations
 from retinue.serve.operations import CHAT, Operation
@@ -32,12 +32,17 @@ class Endpoint:
 
 
 def endpoints(
-    runtime: Runtime, pace: Pace | None, max_body: int, *, proxied: bool
+    background: Background,
+    pace: Pace | None,
+    max_body: int,
+    *,
+    proxied: bool,
 ) -> tuple[Endpoint, ...]:
     """One line each. Behind Databricks' proxy (`proxied`) its own tests ask at the root."""
+    runtime = background.runtime
     chat = chat_completions(runtime, pace=pace, max_body=max_body)
-    plain = responses(runtime, pace=pace, max_body=max_body)
-    agents = responses(runtime, "mlflow", pace=pace, max_body=max_body)
+    plain = responses(background, pace=pace, max_body=max_body)
+    agents = responses(background, "mlflow", pace=pace, max_body=max_body)
     asked = invocations(runtime, pace=pace, max_body=max_body)
     return (
         Endpoint("/chat/completions", chat, CHAT),

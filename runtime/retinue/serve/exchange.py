@@ -5,12 +5,12 @@ A bare ASGI endpoint, as every token takes this path.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retinue.run.events import Event, ModelRetried, RunFinished
 from retinue.serve.access import HUNG_UP, RequestRecord, record_of
@@ -60,25 +60,39 @@ def as_it_is(error: ErrorAnswer) -> ErrorAnswer:
     return error
 
 
+Settle = Callable[[], Awaitable[bytes]]
+"""Keeps what a run that has finished leaves behind; then the end of its answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A run that is to be answered as it goes."""
+    """A run that is to be answered as it goes; the last frames are what `settle` gives."""
 
     run: AsyncGenerator[Event, None]
     wire: StreamWire
     told: Told = as_it_is
+    settle: Settle | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A run that is to be answered when it is over."""
+    """A run that is to be answered when it is over; the body is what `settle` gives."""
 
     run: AsyncGenerator[Event, None]
     wire: WholeWire
     told: Told = as_it_is
+    settle: Settle | None = None
 
 
-Prepare = Callable[[bytes, Scope], Streamed | Whole]
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What is answered without a run of this request's own: `answer` gives the response."""
+
+    answer: Callable[[], Awaitable[ASGIApp]]
+    told: Told = as_it_is
+
+
+Prepare = Callable[[bytes, Scope], Streamed | Whole | Elsewhere]
 """A request's body → what is to be run. Raises RequestError. It fills in the request's record."""
 
 
@@ -102,7 +116,7 @@ class Exchange:
         record = record_of(scope)
         stream = EventStream(send, self._pace)
         hang_up = HangUp(scope, receive)
-        asked: Streamed | Whole | None = None
+        asked: Streamed | Whole | Elsewhere | None = None
         try:
             asked = self._prepare(await read_json_body(scope, receive, self._max_body), scope)
             if isinstance(asked, Streamed):
@@ -110,11 +124,15 @@ class Exchange:
                     await _stream(asked, stream)
                     _note(record, asked)
                 await stream.end()
+            elif isinstance(asked, Elsewhere):
+                async with hang_up:
+                    response = await asked.answer()
+                await response(scope, receive, send)
             else:
                 async with hang_up:
-                    hops = await _fold(asked)
+                    body, hops = await _fold(asked)
                 _note(record, asked)
-                await send_json(send, asked.wire.body(), headers=hops)
+                await send_json(send, body, headers=hops)
         except HungUpError:
             record.status = HUNG_UP
         except asyncio.CancelledError:
@@ -142,17 +160,22 @@ async def _stream(asked: Streamed, stream: EventStream) -> None:
             elif isinstance(event, ModelRetried):
                 hops.append(event)
                 stream.headers = hops_header(hops)
+            if asked.settle and asked.wire.finish:
+                await stream.write(await asked.settle())
 
 
-async def _fold(asked: Whole) -> Mapping[str, str]:
-    """Fold the run; the headers that tell of it."""
+async def _fold(asked: Whole) -> tuple[bytes, Mapping[str, str]]:
+    """The run's answer, and the headers that tell of it."""
     hops = []
+    body = None
     async with aclosing(asked.run) as events:
         async for event in events:
             asked.wire.add(event)
             if isinstance(event, ModelRetried):
                 hops.append(event)
-    return hops_header(hops)
+            if asked.settle and asked.wire.finish:
+                body = await asked.settle()
+    return asked.wire.body() if body is None else body, hops_header(hops)
 
 
 def _note(record: RequestRecord, asked: Streamed | Whole) -> None:
@@ -166,7 +189,7 @@ async def _fail(
     error: ErrorAnswer,
     record: RequestRecord,
     stream: EventStream,
-    asked: Streamed | Whole | None,
+    asked: Streamed | Whole | Elsewhere | None,
     send: Send,
 ) -> None:
     record.fault = error.code or error.type

@@ -111,6 +111,8 @@ class _Generation:
         """Close it when nobody is inside any more; at once when cancelled."""
         try:
             await self._empty.wait()
+            # What runs without a request goes on to its end, too.
+            await self.app.state.background.quiet()
         finally:
             await self.close()
 

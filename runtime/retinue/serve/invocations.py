@@ -64,7 +64,8 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
 def _response(
     ask: Run, agent: Agent, request: ResponseRequest, steps: StepsMode
 ) -> Streamed | Whole:
-    run = ask(heard(request, agent), options=request.options)
+    lead, said = heard(request, agent)
+    run = ask((*lead, *said), options=request.options)
     head = AgentHead(agent.name, request.metadata)
     style = style_for(steps, "mlflow")
     if request.stream:

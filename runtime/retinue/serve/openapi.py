@@ -14,6 +14,7 @@ _STATUSES = {
     "403": "The request comes from a page of another site.",
     "404": "No agent has that name.",
     "408": "The body did not arrive in time.",
+    "409": "Another request is at work on the same conversation.",
     "413": "The body is too large.",
     "415": "The body isn't application/json.",
     "429": "The caller, or the model's provider for all of them, is limited; see `retry-after`.",

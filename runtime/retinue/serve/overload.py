@@ -31,13 +31,15 @@ class Capacity:
 
     `max_body` is in bytes; `max_concurrency` counts runs, of all callers together, and
     `caller_concurrency` those of one; `rate` is how often one caller may ask, such as "60/minute".
-    None is without a limit. Raises CapacityError.
+    `background` counts runs whose callers don't wait. None is without a limit. Raises
+    CapacityError.
     """
 
     max_body: int = MAX_BODY
     max_concurrency: int = MAX_CONCURRENCY
     caller_concurrency: int | None = None
     rate: str | None = None
+    background: int = 32
 
     def __post_init__(self) -> None:
         if self.rate is not None:

@@ -10,11 +10,14 @@ from retinue.errors import RequestError, StoreDownError, StoreError
 from retinue.store.address import Address
 
 if TYPE_CHECKING:
-    from retinue.store.database import Database
+    from retinue.store.store import Store
 
 log = logging.getLogger("retinue.serve")
 
 _HOW = "set `store` in retinue.yaml, or start the server with --store"
+
+# Clients know this one, and send the whole conversation then.
+_CODES = {"previous_response_id": "previous_response_not_found"}
 
 
 class State:
@@ -22,7 +25,7 @@ class State:
 
     def __init__(self, address: Address | None) -> None:
         self.address = address
-        self._opening: asyncio.Task[Database] | None = None
+        self._opening: asyncio.Task[Store] | None = None
 
     @property
     def on(self) -> bool:
@@ -49,32 +52,40 @@ class State:
         """`off`, `ok`, or `down` where the last that was asked of it got no answer."""
         if self._opening is None:
             return "off"
-        opened = self._opening.done() and not self._opening.cancelled()
-        return "down" if opened and self._opening.result().down else "ok"
+        if not self._opening.done():
+            return "ok"
+        return "down" if self._opening.exception() or self._opening.result().down else "ok"
 
-    async def database(self, param: str) -> "Database":
-        """The database, for a request whose `param` needs it.
+    def check(self, param: str) -> None:
+        """Raises RequestError for a request whose `param` needs a store, where there is none."""
+        if self.address is None:
+            message = f"'{param}' needs a store, and this server keeps nothing: {_HOW}."
+            code = _CODES.get(param, "unsupported_parameter")
+            raise RequestError(message, param=param, code=code)
+
+    async def store(self, param: str) -> "Store":
+        """The store, for a request whose `param` needs it.
 
         Raises RequestError where there is none, and StoreError where it can't be used.
         """
+        self.check(param)
         if self._opening is None:
-            message = f"'{param}' needs a store, and this server keeps nothing: {_HOW}."
-            raise RequestError(message, param=param, code="store_required")
+            raise RuntimeError("the server has not started")
         return await asyncio.shield(self._opening)
 
 
-async def _opened(address: Address) -> "Database":
+async def _opened(address: Address) -> "Store":
     # SQLAlchemy takes a quarter of a second to load: no request waits for it that keeps nothing.
-    database = await asyncio.to_thread(_database, address)
-    if database.exists:
+    store = await asyncio.to_thread(_store, address)
+    if store.database.exists:
         try:
-            await database.prepare()
+            await store.database.prepare()
         except (StoreDownError, StoreError) as error:
             log.warning("the store can't be used: %s", error)
-    return database
+    return store
 
 
-def _database(address: Address) -> "Database":
-    from retinue.store.database import Database  # noqa: PLC0415
+def _store(address: Address) -> "Store":
+    from retinue.store.store import Store  # noqa: PLC0415
 
-    return Database(address)
+    return Store(address)

@@ -1,11 +1,12 @@
 """A run that is to be answered → the same, its answer telling of its trace if the caller asks."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from starlette.types import Scope
 
 from retinue.serve.access import record_of
-from retinue.serve.exchange import Streamed, Whole, header
+from retinue.serve.exchange import Settle, Streamed, Whole, header
 from retinue.serve.wire.invocations_chat import AgentChatStream
 from retinue.serve.wire.trace import HEADER, TracedAnswer, TracedChunks, TracedStream, wanted
 
@@ -21,6 +22,18 @@ def traced(asked: Streamed | Whole, scope: Scope, *, databricks: bool = False) -
         chunks = TracedChunks(asked.wire, lambda: record.trace_id, databricks=databricks)
         return replace(asked, wire=chunks)
     if isinstance(asked, Streamed):
-        return replace(asked, wire=TracedStream(asked.wire, lambda: record.trace_id))
+        stream = TracedStream(asked.wire, lambda: record.trace_id)
+        return replace(asked, wire=stream, settle=_then(asked.settle, stream.with_id))
     answer = TracedAnswer(asked.wire, lambda: record.trace_id, databricks=databricks)
-    return replace(asked, wire=answer)
+    return replace(asked, wire=answer, settle=_then(asked.settle, answer.with_id))
+
+
+def _then(settle: Settle | None, told: Callable[[bytes], bytes]) -> Settle | None:
+    if settle is None:
+        return None
+    settled = settle
+
+    async def both() -> bytes:
+        return told(await settled())
+
+    return both

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from retinue.agent import Store
@@ -57,14 +58,21 @@ def store_address(
     if store is None:
         return None if app else Address(file=root / _FOLDER / _FILE)
     if store.lakebase:
+        _check_driver()
         return Address(lake=Lake(text(store.lakebase.name), text(store.lakebase.database)))
     return _at(text(store.url or OFF), root)
+
+
+def _check_driver() -> None:
+    if find_spec("psycopg") is None:
+        raise StoreError("a store in PostgreSQL needs its driver: pip install 'retinue[postgres]'")
 
 
 def _at(url: str, root: Path) -> Address | None:
     if url == OFF:
         return None
     if url.startswith(_POSTGRES):
+        _check_driver()
         return Address(url=url)
     path = url.removeprefix(_SQLITE).partition("?")[0]
     if not url.startswith(_SQLITE) or not path or path.startswith(":"):

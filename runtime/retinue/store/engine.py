@@ -50,10 +50,6 @@ def engine_for(address: Address) -> AsyncEngine:
         return create_async_engine(url, connect_args=_CONNECT, hide_parameters=True, **_POOL)
     except ArgumentError:
         raise StoreError("the store's URL can't be read") from None
-    except ImportError:
-        raise StoreError(
-            "a store in PostgreSQL needs its driver: pip install 'retinue[postgres]'"
-        ) from None
 
 
 def _sqlite(file: Path) -> AsyncEngine:

@@ -8,12 +8,15 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Frames:
-    """The frames of one stream; `named` ones say their type in an `event:` line too."""
+    """The frames of one stream; `named` ones say their type in an `event:` line too.
 
-    def __init__(self, *, named: bool) -> None:
+    `count` is how many there were already.
+    """
+
+    def __init__(self, *, named: bool, count: int = 0) -> None:
         self._named = named
         self._text = b""
-        self.count = 0
+        self.count = count
 
     def frame(self, fields: Fields) -> bytes:
         """The event with its number."""

@@ -17,26 +17,32 @@ from retinue.serve.wire.chat import EXTENSION
 from retinue.serve.wire.errors import ErrorAnswer
 from retinue.serve.wire.frames import DONE, Frames
 from retinue.serve.wire.responses_output import Fields, Output, Style
+from retinue.store.records import Batch
 
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 def new_token() -> str:
     """What the ids of an answer have in common; no id gets longer than the 40 that OpenAI takes."""
-    return secrets.token_hex(12)
+    return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
     """What every object of an answer repeats. `created` is in Unix seconds.
 
-    `echo` are the request's parameters as they took effect.
+    `echo` are the request's parameters as they took effect. `store` is whether the response is
+    going to be kept, `previous` the one that it goes on from, and `conversation` where it belongs.
     """
 
     model: str
     echo: Mapping[str, Any] = field(default_factory=dict)
     token: str = field(default_factory=new_token)
     created: int = field(default_factory=lambda: int(time.time()))
+    store: bool = False
+    background: bool = False
+    previous: str | None = None
+    conversation: str | None = None
 
     @property
     def id(self) -> str:
@@ -75,21 +81,28 @@ class ResponseHead:
             "model": self.model,
             "output": items,
             **self.echo,
-            # Nothing is kept, whatever was asked for.
-            "store": False,
-            "background": False,
-            "previous_response_id": None,
+            "store": self.store,
+            "background": self.background,
+            "previous_response_id": self.previous,
+            "conversation": {"id": self.conversation} if self.conversation else None,
             "usage": spent,
         }
 
 
 class ResponseStream:
-    """The frames of one streamed answer: give it every event in turn, and send what it returns."""
+    """The frames of one streamed answer: give it every event in turn, and send what it returns.
 
-    def __init__(self, head: ResponseHead, style: Style = "openai") -> None:
+    With `held` the end is left to `end`, for when the answer is kept. `begun` is how many events
+    were sent already.
+    """
+
+    def __init__(
+        self, head: ResponseHead, style: Style = "openai", *, held: bool = False, begun: int = 0
+    ) -> None:
         self._head = head
+        self._held = held
         self._output = head.output(style)
-        self._frames = Frames(named=True)
+        self._frames = Frames(named=True, count=begun)
         self.finish: RunFinished | None = None
 
     def frames(self, event: Event) -> bytes:
@@ -98,14 +111,26 @@ class ResponseStream:
             return self._frames.more_text(event.text)
         return b"".join(self._framed(event))
 
+    @property
+    def count(self) -> int:
+        """How many events there were."""
+        return self._frames.count
+
+    def begin(self) -> bytes:
+        """The frames that begin the stream, where it begins before there is anything in it."""
+        return b"".join(self._opening())
+
     def failure(self, error: ErrorAnswer) -> bytes:
         """The frames that end a stream which has failed: both forms, as clients heed only one."""
         frames = list(self._opening())
         frames += map(self._frames.frame, self._output.close("incomplete"))
         frames.append(self._frames.frame(error_event(error)))
-        response = self._head.failed(self._output.items, error)
-        frames.append(self._frames.frame({"type": "response.failed", "response": response}))
-        return b"".join([*frames, DONE])
+        failed = {"type": "response.failed", "response": self.failed(error)}
+        return b"".join([*frames, self._frames.frame(failed), DONE])
+
+    def failed(self, error: ErrorAnswer) -> Fields:
+        """The whole response when it can't be completed."""
+        return self._head.failed(self._output.items, error)
 
     def _framed(self, event: Event) -> Iterator[bytes]:
         for fields in self._output.take(event):
@@ -114,8 +139,16 @@ class ResponseStream:
         if isinstance(event, RunFinished):
             self.finish = event
             yield from self._opening()
-            response = self._head.finished(self._output.items, event)
-            yield self._frames.last(response)
+            if not self._held:
+                yield self.end(self.response(event))
+
+    def response(self, finish: RunFinished) -> Fields:
+        """The whole response of a run that has finished."""
+        return self._head.finished(self._output.items, finish)
+
+    def end(self, response: Fields) -> bytes:
+        """The frames that end the stream."""
+        return self._frames.last(response)
 
     def _opening(self) -> Iterator[bytes]:
         if not self._frames.count:
@@ -148,7 +181,26 @@ class ResponseAnswer:
         """The response as JSON. Only for a run that has finished."""
         if self.finish is None:
             raise ValueError("the run has not finished")
-        return orjson.dumps(self._head.finished(self._output.items, self.finish))
+        return orjson.dumps(self.response(self.finish))
+
+    def response(self, finish: RunFinished) -> Fields:
+        """The whole answer of a run that has finished."""
+        return self._head.finished(self._output.items, finish)
+
+    def end(self, response: Fields) -> bytes:
+        """What is sent of it."""
+        return orjson.dumps(response)
+
+
+def cancelled(response: Fields, last: int) -> tuple[Batch, str]:
+    """The end of a response that was cancelled: the event after number `last`, and its JSON.
+
+    OpenAI has no event of that name; clients know an incomplete response.
+    """
+    response = {**response, "status": "cancelled"}
+    event = {"type": "response.incomplete", "response": response}
+    frame = Frames(named=True, count=last + 1).frame(event)
+    return Batch(last + 1, last + 1, frame), orjson.dumps(response).decode()
 
 
 def usage(spent: Usage) -> Fields:

@@ -4,24 +4,24 @@ from typing import Any
 
 from retinue.agent import Agent
 from retinue.serve.wire.responses_request import (
+    CreateResponseRequest,
     ReasoningOptions,
-    ResponseRequest,
     ResponseTool,
     TextFormat,
     TextOptions,
 )
+from retinue.serve.wire.strict import metadata
 
 
-def echo(request: ResponseRequest, agent: Agent) -> dict[str, Any]:
+def echo(given: CreateResponseRequest, agent: Agent) -> dict[str, Any]:
     """The keys of OpenAI's `Response` that are parameters: the caller's, else the agent's own."""
-    given = request.parameters
     own = agent.model.settings
     tools = [_told_tool(tool) for tool in given.tools or ()]
     choice = given.tool_choice or "auto"
     reasoning = given.reasoning or ReasoningOptions()
     echoed = {
         "instructions": given.instructions,
-        "metadata": dict(request.metadata),
+        "metadata": dict(metadata(given.metadata)),
         "temperature": _number(given.temperature, own.get("temperature")),
         "top_p": _number(given.top_p, own.get("top_p")),
         "presence_penalty": 0.0,

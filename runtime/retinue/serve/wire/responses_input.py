@@ -108,21 +108,34 @@ TAKEN: Mapping[str, type[Strict]] = {
 
 
 def conversation(
-    given: str | Sequence[Item], *, strict: bool = True
+    given: str | Sequence[Item],
+    *,
+    strict: bool = True,
+    before: Sequence[ToolCall] = (),
+    alone: bool = True,
 ) -> tuple[tuple[Message, ...], str | None]:
     """The messages of a run, and where the first system message among them stands.
 
     Every call stands right before its answer, as the call of one assistant message with those
-    beside it. Raises RequestError, naming the item that is wrong: a call without an answer is one
-    where `strict`, else the model is told that there is none.
+    beside it; `before` are calls that stand before the input, and their answers come first. What
+    isn't `alone` may say nothing, as an answer to a question does.
+    Raises RequestError, naming the item that is wrong: a call without an answer is one where
+    `strict`, else the model is told that there is none.
     """
+    items = [] if isinstance(given, str) else read_items(given)
+    answers = _Answers(items, strict)
+    first = [answers.to_earlier(call) for call in before]
     if isinstance(given, str):
-        return (Message("user", given),), None
-    items = [_read(item, f"input[{n}]") for n, item in enumerate(given)]
-    told = _Conversation(_Answers(items, strict))
+        return (*first, Message("user", given)), None
+    told = _Conversation(answers, first)
     for n, item in enumerate(items):
         told.add(item, n)
-    return told.messages(), _system_place(items)
+    return told.messages(alone=alone), _system_place(items)
+
+
+def read_items(given: Sequence[Item], param: str = "input") -> list[Strict | None]:
+    """The items, and None for those that add nothing. Raises RequestError."""
+    return [_read(item, f"{param}[{n}]") for n, item in enumerate(given)]
 
 
 def _read(item: Item, place: str) -> Strict | None:
@@ -173,9 +186,9 @@ def _system_place(items: Sequence[Strict | None]) -> str | None:
 class _Conversation:
     """Messages in the making: what an assistant says and calls in one go is one message."""
 
-    def __init__(self, answers: "_Answers") -> None:
+    def __init__(self, answers: "_Answers", first: Sequence[Message]) -> None:
         self._answers = answers
-        self._messages: list[Message] = []
+        self._messages = list(first)
         self._said: Message | None = None
         self._calls: dict[str, ToolCall] = {}
         self._results: list[Message] = []
@@ -196,11 +209,11 @@ class _Conversation:
             # What is called after an answer is of another turn.
             self._turned = True
 
-    def messages(self) -> tuple[Message, ...]:
+    def messages(self, *, alone: bool = True) -> tuple[Message, ...]:
         """All of them. Raises RequestError where answers are left, or nothing was said."""
         self._answers.check()
         self._end_turn()
-        if not self._messages:
+        if alone and not self._messages:
             raise invalid("input", "has no message")
         return tuple(self._messages)
 
@@ -243,6 +256,15 @@ class _Answers:
         if self._strict:
             raise invalid(f"input[{position}]", "is a call without an answer: add its output")
         return Message("tool", _NO_ANSWER)
+
+    def to_earlier(self, call: ToolCall) -> Message:
+        """To a call that stands before the input. Raises RequestError where there is none."""
+        left = self._left.get(call.id)
+        if left:
+            return replace(left.popleft()[1], tool_call_id=call.id, name=call.name)
+        if self._strict:
+            raise invalid("input", f"has no answer to the call '{call.id}': add its output")
+        return Message("tool", _NO_ANSWER, tool_call_id=call.id, name=call.name)
 
     def check(self) -> None:
         """Raises RequestError for the first answer that is nobody's."""

@@ -15,10 +15,11 @@ from retinue.errors import RequestError
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import OutputFormat, Tool
+from retinue.serve.wire.kept_messages import open_calls
 from retinue.serve.wire.mistakes import invalid, missing, not_supported
 from retinue.serve.wire.output import JsonSchemaFormat, schema_format
 from retinue.serve.wire.responses_approval import answers_in
-from retinue.serve.wire.responses_input import MAX_ITEMS, conversation
+from retinue.serve.wire.responses_input import MAX_ITEMS, Item, conversation
 from retinue.serve.wire.responses_output import OWN_SERVER
 from retinue.serve.wire.strict import MAX_METADATA, Strict, metadata
 from retinue.serve.wire.tools import (
@@ -115,6 +116,12 @@ class ResponseStreamOptions(Strict):
     include_obfuscation: bool | None = None
 
 
+class ConversationName(Strict):
+    """A conversation by its id."""
+
+    id: str
+
+
 class CreateResponseRequest(Strict):
     """The fields that are read. Others are ignored, as clients send many of their own."""
 
@@ -139,8 +146,13 @@ class CreateResponseRequest(Strict):
     tools: Annotated[list[ResponseTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
     tool_choice: str | ToolChoiceObject | None = None
 
-    # Accepted, and without effect here.
+    # What is kept, where there is a store.
     store: bool | None = None
+    background: bool | None = None
+    conversation: str | ConversationName | None = None
+    previous_response_id: _ShortText | None = None
+
+    # Accepted, and without effect here.
     include: Annotated[list[_Include], Field(max_length=32, fail_fast=True)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     safety_identifier: Annotated[str, Field(max_length=64)] | None = None
@@ -149,28 +161,37 @@ class CreateResponseRequest(Strict):
     prompt_cache_retention: str | None = None
 
     # Refused when they ask for something.
-    background: bool | None = None
-    conversation: str | dict[str, Any] | None = None
-    previous_response_id: str | None = None
     prompt: dict[str, Any] | None = None
     max_tool_calls: Annotated[int, Field(ge=0)] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     context_management: list[Any] | None = None
     moderation: dict[str, Any] | None = None
 
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation that the response belongs to."""
+        given = self.conversation
+        return given.id if isinstance(given, ConversationName) else given
+
 
 @dataclass(frozen=True, slots=True)
 class ResponseRequest:
     """What a run needs. `model` is as the caller wrote it.
 
-    `system_param` is where the first of the caller's own instructions stands, if there are any.
+    `lead` are the caller's instructions and `said` the rest of what it says. `system_param` is
+    where the first of the caller's own instructions stands, if there are any.
     """
 
     parameters: CreateResponseRequest
-    messages: tuple[Message, ...]
+    lead: tuple[Message, ...]
+    said: tuple[Message, ...]
     system_param: str | None
     options: RunOptions
     metadata: Mapping[str, str]
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return (*self.lead, *self.said)
 
     @property
     def model(self) -> str | None:
@@ -186,41 +207,72 @@ class ResponseRequest:
 
 
 def decode(body: bytes, *, strict: bool = True) -> ResponseRequest:
-    """Read a request body. Raises RequestError, naming the parameter that is wrong.
+    """Read the body of a request that knows of nothing but itself.
 
-    `strict` requires an answer to every tool call, as OpenAI does.
+    `strict` requires an answer to every tool call, as OpenAI does. Raises RequestError, naming the
+    parameter that is wrong.
     """
-    request = CreateResponseRequest.read(body)
-    _refuse_what_needs_state(request)
-    for param in _unsupported(request):
+    parameters = parse(body)
+    for param in needing_state(parameters):
+        raise RequestError(f"'{param}' can't be used here.", param=param, code=_STATELESS[param])
+    return told(parameters, strict=strict)
+
+
+# Clients know the second one, and send the whole conversation then.
+_STATELESS = {
+    "background": "unsupported_parameter",
+    "previous_response_id": "previous_response_not_found",
+    "conversation": "unsupported_parameter",
+}
+
+
+def parse(body: bytes) -> CreateResponseRequest:
+    """Read a request body. Raises RequestError, naming the parameter that is wrong."""
+    parameters = CreateResponseRequest.read(body)
+    for param in _unsupported(parameters):
         raise not_supported(param)
-    messages, place = conversation(request.input, strict=strict)
-    if request.instructions:
-        messages, place = (Message("system", request.instructions), *messages), "instructions"
+    if parameters.conversation_id is not None and parameters.previous_response_id is not None:
+        raise invalid("previous_response_id", "can't be used with 'conversation'")
+    return parameters
+
+
+def needing_state(parameters: CreateResponseRequest) -> Iterator[str]:
+    """The parameters that ask for what is kept."""
+    return (name for name in _STATELESS if getattr(parameters, name) not in (None, False))
+
+
+def told(
+    parameters: CreateResponseRequest,
+    *,
+    items: str | Sequence[Item] | None = None,
+    before: Sequence[Message] = (),
+    strict: bool = True,
+) -> ResponseRequest:
+    """What the parameters ask of a run. Raises RequestError, naming the one that is wrong.
+
+    `items` stand for the input where that refers to some, and `before` is what was said in earlier
+    turns, whose calls may have no answer yet.
+    """
+    given = parameters.input if items is None else items
+    calls = open_calls(before)
+    said, place = conversation(given, strict=strict, before=calls, alone=not before)
+    lead: tuple[Message, ...] = ()
+    if parameters.instructions:
+        lead, place = (Message("system", parameters.instructions),), "instructions"
     return ResponseRequest(
-        parameters=request,
-        messages=messages,
+        parameters=parameters,
+        lead=lead,
+        said=said,
         system_param=place,
-        options=replace(_options(request), answers=answers_in(request.input, OWN_SERVER)),
-        metadata=metadata(request.metadata),
+        options=replace(_options(parameters), answers=answers_in(given, OWN_SERVER)),
+        metadata=metadata(parameters.metadata),
     )
-
-
-def _refuse_what_needs_state(request: CreateResponseRequest) -> None:
-    if request.previous_response_id is not None:
-        raise RequestError(
-            "No response is stored here to go on from: send the whole conversation as 'input'.",
-            param="previous_response_id",
-            code="previous_response_not_found",
-        )
 
 
 def _unsupported(request: CreateResponseRequest) -> Iterator[str]:
     """The parameters that ask for what can't be done, in the order they are told."""
     include = request.include or ()
     asked = {
-        "background": request.background,
-        "conversation": request.conversation is not None,
         "prompt": request.prompt is not None,
         "max_tool_calls": request.max_tool_calls is not None,
         "top_logprobs": request.top_logprobs,
@@ -315,17 +367,20 @@ def _output(given: TextFormat) -> OutputFormat | None:
     return schema_format(form, "text.format")
 
 
-def heard(request: ResponseRequest, agent: Agent) -> tuple[Message, ...]:
-    """The conversation as the agent takes it, whose file says what a caller's instructions are.
+def heard(
+    request: ResponseRequest, agent: Agent
+) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """Instructions and what is said, as the agent takes them, whose file says what a caller's
+    instructions are.
 
     Raises RequestError where they are refused, or nothing is left without them.
     """
     policy = agent.serving.system_messages
     if policy == "append" or request.system_param is None:
-        return request.messages
+        return request.lead, request.said
     if policy == "refuse":
         raise invalid(request.system_param, "can't be given: this agent has its own instructions")
-    kept = tuple(m for m in request.messages if m.role not in ("system", "developer"))
+    kept = tuple(m for m in request.said if m.role not in ("system", "developer"))
     if not kept:
         raise invalid("input", "must hold more than instructions: this agent has its own")
-    return kept
+    return (), kept

@@ -69,13 +69,14 @@ class TracedStream:
     def frames(self, event: Event) -> bytes:
         """Zero or more whole server-sent events."""
         frames = self._wire.frames(event)
-        return self._with_id(frames) if isinstance(event, RunFinished) else frames
+        return self.with_id(frames) if isinstance(event, RunFinished) else frames
 
     def failure(self, error: ErrorAnswer) -> bytes:
         """Those that end a stream which has failed."""
-        return self._with_id(self._wire.failure(error))
+        return self.with_id(self._wire.failure(error))
 
-    def _with_id(self, frames: bytes) -> bytes:
+    def with_id(self, frames: bytes) -> bytes:
+        """The frames, and the trace's id before the end if it is among them."""
         trace_id = mlflow_id(self._trace_id())
         if not trace_id or not frames.endswith(DONE):
             return frames
@@ -125,7 +126,10 @@ class TracedAnswer:
 
     def body(self) -> bytes:
         """The answer as JSON. Only for a run that has finished."""
-        body = self._wire.body()
+        return self.with_id(self._wire.body())
+
+    def with_id(self, body: bytes) -> bytes:
+        """The answer with the trace's id."""
         trace_id = mlflow_id(self._trace_id())
         if not trace_id:
             return body

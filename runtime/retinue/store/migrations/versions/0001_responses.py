@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(64), nullable=False),
         sa.Column("turn_id", sa.String(64)),
         sa.Column("body", sa.Text, nullable=False),
-        sa.UniqueConstraint("conversation_id", "id"),
+        sa.UniqueConstraint("conversation_id", "id", name="uq_items_conversation_id"),
     )
     op.create_table(
         "responses",
@@ -74,9 +74,9 @@ def upgrade() -> None:
         sa.Column("state", sa.String(16), nullable=False, index=True),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("worker", sa.String(64)),
+        sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("request", sa.Text, nullable=False),
         sa.Column("streamed", sa.Boolean, nullable=False),
-        sa.Column("cancelled", sa.Boolean, nullable=False),
         sa.Column("touched", sa.Boolean, nullable=False),
     )
     op.create_table(

@@ -1,0 +1,46 @@
+"""A process that holds something in the store → its word, again and again, that it lives."""
+
+import asyncio
+import secrets
+from contextlib import suppress
+from functools import partial
+
+from retinue.errors import StoreDownError
+from retinue.store import workers
+from retinue.store.database import Database
+
+
+class Presence:
+    """Who this process is to others that share its store.
+
+    It says so from the first time that it holds something, and what it holds is free for others
+    fifteen seconds after it was killed.
+    """
+
+    def __init__(self) -> None:
+        self.worker = f"w_{secrets.token_hex(16)}"
+        self._beating: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+
+    async def begin(self, database: Database) -> None:
+        """Be known before anything is held. Raises what the database does."""
+        async with self._turn:
+            if self._beating is None:
+                await self._say(database)
+                self._beating = asyncio.create_task(self._beat(database))
+
+    async def _say(self, database: Database) -> None:
+        await database.write(partial(workers.say_alive, worker=self.worker))
+
+    async def _beat(self, database: Database) -> None:
+        while True:
+            await asyncio.sleep(workers.LEASE / 3)
+            with suppress(StoreDownError):
+                await self._say(database)
+
+    async def end(self, database: Database) -> None:
+        """Hold nothing any more."""
+        if self._beating:
+            self._beating.cancel()
+            with suppress(StoreDownError):
+                await database.write(partial(workers.leave, worker=self.worker))

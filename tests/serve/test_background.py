@@ -1,0 +1,246 @@
+"""Responses that are made in the background, by the official client, on each database."""
+
+import time
+
+import openai
+import pytest
+from response_events import parsed
+from serving import LoopRuntime, Slow, eventually, running
+
+from retinue.errors import ModelError
+from retinue.run.events import Usage
+from retinue.serve.overload import Capacity
+from retinue.testing import ScriptedModel, calls, says
+
+ANSWER = says("It is 3.", usage=Usage(7, 3))
+OVER = ("completed", "failed", "cancelled", "incomplete")
+
+
+@pytest.fixture
+def stored(serving, address):
+    """Serve with a store: `stored(model, functions)`."""
+
+    def serve(model=None, functions=()):
+        return serving(LoopRuntime(model or ScriptedModel(ANSWER), functions), store=address)
+
+    return serve
+
+
+def ask(client, question="hi", **options):
+    fields = {"model": "tester", "input": question, "background": True, **options}
+    return client.responses.create(**fields)
+
+
+def over(client, response, within=20.0):
+    """The response when it is over."""
+    found = [response]
+
+    def ended():
+        found[0] = client.responses.retrieve(response.id)
+        return found[0].status in OVER
+
+    eventually(ended, within)
+    return found[0]
+
+
+def texts(model):
+    return [m.content for m in model.requests[-1].messages]
+
+
+def test_it_is_asked_for_until_it_is_there(stored):
+    model = ScriptedModel([0.3, *ANSWER])
+    with stored(model).client as client:
+        begun = ask(client, "1 + 2?", metadata={"a": "b"})
+        assert (begun.status, begun.background, begun.output) == ("queued", True, [])
+        assert client.responses.retrieve(begun.id).status in ("queued", "in_progress")
+        done = over(client, begun)
+        assert (done.status, done.output_text) == ("completed", "It is 3.")
+        assert done.usage.total_tokens == 10
+        assert (done.id, done.created_at, done.metadata) == (begun.id, begun.created_at, {"a": "b"})
+        again = client.responses.create(model="tester", input="Sure?", previous_response_id=done.id)
+    assert again.output_text == "It is 3."
+    assert texts(model) == ["1 + 2?", "It is 3.", "Sure?"]
+
+
+def test_its_stream_can_be_taken_up_anywhere(stored):
+    model = ScriptedModel([*ANSWER[:1], 0.5, *ANSWER[1:]])
+    with stored(model).client as client:
+        events = []
+        with ask(client, stream=True) as stream:
+            for event in stream:
+                events.append(event)
+                if event.type == "response.output_text.delta":
+                    break
+        response_id = events[0].response.id
+        rest = list(
+            client.responses.retrieve(
+                response_id, stream=True, starting_after=events[-1].sequence_number
+            )
+        )
+        whole = list(client.responses.retrieve(response_id, stream=True))
+    assert [e.sequence_number for e in (*events, *rest)] == list(range(len(whole)))
+    assert [e.to_dict() for e in (*events, *rest)] == [e.to_dict() for e in whole]
+    assert whole[-1].type == "response.completed"
+    assert whole[-1].response.output_text == "It is 3."
+
+
+def test_a_stream_that_nobody_follows_goes_on(stored):
+    model = ScriptedModel([*ANSWER[:1], 0.5, *ANSWER[1:]])
+    with stored(model).client as client:
+        with ask(client, stream=True) as stream:
+            begun = next(iter(stream)).response
+        assert over(client, begun).status == "completed"
+    assert model.cancelled == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failure_is_told(stored, stream):
+    model = ScriptedModel([*says("It")[:1], 0.3, ModelError("unavailable", "the model is down")])
+    with stored(model).client as client:
+        begun = ask(client, stream=stream)
+        if stream:
+            events = iter(begun)
+            begun = next(events).response
+            with pytest.raises(openai.APIError, match="the model is down"):
+                list(events)
+        done = over(client, begun)
+        assert (done.status, done.error.code) == ("failed", "server_error")
+        assert done.error.message == "the model is down"
+        with pytest.raises(openai.BadRequestError) as refused:
+            ask(client, previous_response_id=done.id)
+    assert refused.value.code == "previous_response_not_found"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_is_cancelled_at_once(stored, stream):
+    slow = Slow()
+    model = ScriptedModel(calls(("wait", {})))
+    with stored(model, [slow.function]).client as client:
+        begun = ask(client, stream=stream)
+        response_id = next(iter(begun)).response.id if stream else begun.id
+        eventually(lambda: slow.started == 1, within=20)
+        gone = client.responses.cancel(response_id)
+        assert gone.status == "cancelled"
+        assert client.responses.retrieve(response_id).status == "cancelled"
+        eventually(lambda: slow.cancelled == 1, within=20)
+        if stream:
+            told = list(client.responses.retrieve(response_id, stream=True))
+            assert [e.sequence_number for e in told] == list(range(len(told)))
+            assert told[-1].response.status == "cancelled"
+        # What is over stays as it is.
+        assert client.responses.cancel(response_id).status == "cancelled"
+
+
+def test_what_is_over_is_not_cancelled(stored):
+    with stored().client as client:
+        done = over(client, ask(client))
+        assert client.responses.cancel(done.id).status == "completed"
+        plain = client.responses.create(model="tester", input="hi")
+        with pytest.raises(openai.BadRequestError, match="background=true"):
+            client.responses.cancel(plain.id)
+
+
+def test_one_that_is_deleted_is_worked_on_no_more(stored):
+    slow = Slow()
+    model = ScriptedModel(calls(("wait", {})))
+    with stored(model, [slow.function]).client as client:
+        begun = ask(client)
+        eventually(lambda: slow.started == 1, within=20)
+        client.responses.delete(begun.id)
+        eventually(lambda: slow.cancelled == 1, within=20)
+
+
+def test_its_conversation_is_its_own_until_it_is_over(stored):
+    model = ScriptedModel([0.7, *ANSWER])
+    with stored(model).client as client:
+        talk = client.conversations.create()
+        begun = ask(client, "a", conversation=talk.id)
+        with pytest.raises(openai.ConflictError):
+            ask(client, "b", conversation=talk.id)
+        done = over(client, begun)
+        assert done.conversation.id == talk.id
+        over(client, ask(client, "c", conversation=talk.id))
+        items = list(client.conversations.items.list(talk.id, order="asc"))
+    assert [item.content[0].text for item in items] == ["a", "It is 3.", "c", "It is 3."]
+    assert texts(model) == ["a", "It is 3.", "c"]
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"store": False}, "store"),
+        ({"previous_response_id": "resp_none"}, "previous_response_id"),
+        ({"input": [{"type": "odd"}]}, "input[0].type"),
+    ],
+)
+def test_mistakes_are_told_at_once(stored, options, param):
+    with stored().client as client:
+        with pytest.raises(openai.BadRequestError) as refused:
+            ask(client, **options)
+    assert refused.value.param == param
+
+
+def test_only_what_was_begun_as_a_stream_is_one(stored):
+    with stored().client as client:
+        done = over(client, ask(client))
+        with pytest.raises(openai.BadRequestError, match="stream=true"):
+            list(client.responses.retrieve(done.id, stream=True))
+        streamed = ask(client, stream=True)
+        response_id = next(iter(streamed)).response.id
+        with pytest.raises(openai.BadRequestError):
+            client.responses.retrieve(
+                response_id, extra_query={"stream": "true", "starting_after": "x"}
+            )
+
+
+def test_another_process_tells_of_it_and_cancels_it(address):
+    slow = Slow()
+    working = LoopRuntime(ScriptedModel(calls(("wait", {}))), [slow.function])
+    with (
+        running(working, store=address) as one,
+        running(LoopRuntime(ScriptedModel()), store=address) as other,
+    ):
+        begun = next(iter(ask(one.client, stream=True))).response
+        eventually(lambda: slow.started == 1, within=20)
+        stream = other.client.responses.retrieve(begun.id, stream=True)
+        assert next(iter(stream)).response.id == begun.id
+        assert other.client.responses.retrieve(begun.id).status == "in_progress"
+        assert other.client.responses.cancel(begun.id).status == "cancelled"
+        eventually(lambda: slow.cancelled == 1, within=20)
+        assert one.client.responses.retrieve(begun.id).status == "cancelled"
+
+
+def test_what_waits_is_taken_up_by_whoever_is_free(address):
+    model = ScriptedModel([0.2, *ANSWER])
+    with running(LoopRuntime(model), store=address, capacity=Capacity(background=1)) as server:
+        begun = [ask(server.client, f"{n}") for n in range(4)]
+        done = [over(server.client, one) for one in begun]
+    assert {one.status for one in done} == {"completed"}
+    assert len(model.requests) == 4
+
+
+def test_a_stopped_server_s_run_is_made_by_the_next(address):
+    slow = ScriptedModel([30.0, *ANSWER])
+    with running(LoopRuntime(slow), store=address) as server:
+        begun = ask(server.client)
+        eventually(lambda: len(slow.requests) == 1, within=20)
+    start = time.monotonic()
+    with running(LoopRuntime(ScriptedModel(ANSWER)), store=address) as server:
+        done = over(server.client, begun)
+    assert (done.status, done.output_text) == ("completed", "It is 3.")
+    assert time.monotonic() - start < 20
+
+
+def test_a_run_that_used_tools_is_not_made_again(address):
+    slow = Slow()
+    model = ScriptedModel(calls(("wait", {})))
+    with running(LoopRuntime(model, [slow.function]), store=address) as server:
+        begun = next(iter(ask(server.client, stream=True))).response
+        eventually(lambda: slow.started == 1, within=20)
+    with running(LoopRuntime(ScriptedModel(ANSWER)), store=address) as server:
+        done = over(server.client, begun)
+        told = parsed(server.http.get(f"/v1/responses/{begun.id}?stream=true").content)
+    assert done.status == "failed"
+    assert "tools may have been used" in done.error.message
+    assert [e["sequence_number"] for e in told] == list(range(len(told)))
+    assert told[-1]["type"] == "response.failed"
