@@ -49,8 +49,9 @@ RESPONSES = Operation(
     id="create_response",
     tag="responses",
     summary="Ask an agent, and see its steps as items",
-    description="OpenAI's Responses API, without its store. An agent's own tool calls are "
-    "`mcp_call` items of the output. With `stream: true` the answer is server-sent events.",
+    description="OpenAI's Responses API. An agent's own tool calls are `mcp_call` items of the "
+    "output. With `stream: true` the answer is server-sent events. Where the server has a store, "
+    "the response is kept, and goes on from others.",
     request=CreateResponseRequest,
     examples={
         "question": {"input": "What can you do?"},
