@@ -24,6 +24,7 @@ MAX_TURNS = 1000
 MAX_HISTORY = 32 * 1024 * 1024
 """Of what lies before a turn, as many turns and characters are read."""
 
+_AT_A_TIME = 500
 _CONTINUABLE = ("completed", "incomplete")
 
 responses = Table(
@@ -66,6 +67,19 @@ async def remove(connection: AsyncConnection, response_id: str, owner: str) -> b
     """Forget the owner's response; whether there was one."""
     mine = (responses.c.id == response_id) & (responses.c.owner == owner)
     return bool((await connection.execute(delete(responses).where(mine))).rowcount)
+
+
+async def expire(connection: AsyncConnection, before: int) -> int:
+    """Forget responses made before that time, in Unix seconds, but for those that are still being
+    made; how many there were, of which a part is forgotten at a time.
+    """
+    going = ("queued", "in_progress")
+    old = (
+        select(responses.c.id)
+        .where(responses.c.created_at < before, responses.c.status.not_in(going))
+        .limit(_AT_A_TIME)
+    )
+    return (await connection.execute(delete(responses).where(responses.c.id.in_(old)))).rowcount
 
 
 async def history(connection: AsyncConnection, response_id: str, owner: str) -> list[str]:
