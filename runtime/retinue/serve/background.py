@@ -45,6 +45,7 @@ class Background:
         self._most = most
         self._working: dict[str, asyncio.Task[None]] = {}
         self._news = News()
+        self._strays: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -136,6 +137,11 @@ class Background:
         for response_id in before - mine:
             if task := self._working.get(response_id):
                 task.cancel()
+        # Their callers went away before they were begun. Once alone, it may be about to be.
+        strays = mine - set(self._working)
+        if lost := strays & self._strays:
+            await store.give_back(tuple(lost))
+        self._strays = strays - lost
         free = self._most - len(self._working)
         if waiting and free > 0:
             for claim in await store.claim(free):

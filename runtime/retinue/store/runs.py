@@ -1,6 +1,6 @@
 """Runs in the background: who works on which, and the events of their streams."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import (
     Boolean,
@@ -30,7 +30,8 @@ from retinue.store.tables import metadata
 from retinue.store.workers import alive
 
 MAX_WAITING = 1000
-"""Runs that wait for somebody to work on them."""
+MAX_OWNERS = 100
+"""Runs that wait for somebody to work on them, of all owners and of one."""
 _BATCHES = 64
 
 runs = Table(
@@ -75,9 +76,8 @@ async def submit(
     streamed: bool,
 ) -> None:
     """A new run, which `worker` begins at once, or whoever is free. Raises FullError."""
-    waiting = select(func.count()).select_from(runs).where(runs.c.state == "queued")
-    if worker is None and ((await connection.execute(waiting)).scalar() or 0) >= MAX_WAITING:
-        raise FullError
+    if worker is None:
+        await _check_queue(connection, response_id)
     await connection.execute(
         insert(runs).values(
             response_id=response_id,
@@ -90,6 +90,21 @@ async def submit(
             touched=False,
         )
     )
+
+
+async def _check_queue(connection: AsyncConnection, response_id: str) -> None:
+    new = responses.alias()
+    owned = (
+        responses.c.owner == select(new.c.owner).where(new.c.id == response_id).scalar_subquery()
+    )
+    waiting = (
+        select(func.count(), func.count().filter(owned))
+        .select_from(runs.join(responses, responses.c.id == runs.c.response_id))
+        .where(runs.c.state == "queued")
+    )
+    of_all, of_owner = (await connection.execute(waiting)).one()
+    if of_all >= MAX_WAITING or of_owner >= MAX_OWNERS:
+        raise FullError
 
 
 def _free() -> ColumnElement[bool]:
@@ -142,6 +157,13 @@ async def claim(connection: AsyncConnection, worker: str, most: int) -> list[Cla
             )
         )
     return claimed
+
+
+async def give_back(connection: AsyncConnection, worker: str, response_ids: Sequence[str]) -> None:
+    """The worker doesn't work on these: somebody else may."""
+    mine = (runs.c.worker == worker) & runs.c.response_id.in_(response_ids)
+    going = mine & (runs.c.state == "running")
+    await connection.execute(update(runs).where(going).values(state="queued", worker=None))
 
 
 async def touch(connection: AsyncConnection, response_id: str, worker: str) -> None:

@@ -246,6 +246,13 @@ class Store:
         worker = self.presence.worker
         return await self.database.write(partial(runs.claim, worker=worker, most=most))
 
+    async def give_back(self, response_ids: Sequence[str]) -> None:
+        """Free runs that the store takes for those of this process, which works on none of them."""
+        worker = self.presence.worker
+        await self.database.write(
+            partial(runs.give_back, worker=worker, response_ids=tuple(response_ids))
+        )
+
     async def touch(self, response_id: str) -> None:
         """From here on the run can't be made again. Raises LostError."""
         worker = self.presence.worker
