@@ -1,14 +1,19 @@
 """Logging in to Lakebase: tokens that rotate, and a database that takes only the newest."""
 
 import asyncio
+import json
 import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from retinue.errors import StoreDownError
 from retinue.store.address import Lake
-from retinue.store.lakebase import Lakebase, Login, Tokens
+from retinue.store.lakebase import Lakebase, Login, Tokens, ask_workspace
+
+ENDPOINT = "projects/p/branches/b/endpoints/e"
 
 
 class Clock:
@@ -114,3 +119,62 @@ async def test_a_token_that_rotates_is_never_noticed(postgres):
         rules.write_text(old)
         postgres.reload()
     assert count == 4
+
+
+ANSWERS = {
+    "/api/2.0/preview/scim/v2/Me": {"userName": "app@example.com"},
+    "/api/2.0/database/instances/agents": {"name": "agents", "read_write_dns": "db.example.com"},
+    "/api/2.0/database/credentials": {"token": "t-1", "expiration_time": "{later}"},
+    f"/api/2.0/postgres/{ENDPOINT}": {"status": {"hosts": {"host": "pg.example.com"}}},
+    "/api/2.0/postgres/credentials": {"token": "t-2", "expire_time": "{later}"},
+}
+
+
+@pytest.fixture
+def workspace():
+    """A workspace that gives out logins; what it was asked."""
+    asked = []
+    later = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            size = int(self.headers.get("content-length") or 0)
+            asked.append((self.path, self.rfile.read(size).decode()))
+            known = ANSWERS.get(self.path)
+            body = json.dumps(known or {}).replace("{later}", later).encode()
+            self.send_response(200 if known else 404)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the server calls it so
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "token"),
+    [("agents", "db.example.com", "t-1"), (ENDPOINT, "pg.example.com", "t-2")],
+)
+def test_the_workspace_is_asked_for_a_login(workspace, monkeypatch, name, host, token):
+    url, asked = workspace
+    monkeypatch.setenv("DATABRICKS_HOST", url)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-x")
+    login = ask_workspace(Lake(name, "databricks_postgres"), {})
+    assert (login.host, login.user, login.token) == (host, "app@example.com", token)
+    assert 3500 < login.life <= 3600
+    within = {"PGHOST": "near.example.com", "PGUSER": "sp", "PGPORT": "6432"}
+    asked.clear()
+    login = ask_workspace(Lake(name, "databricks_postgres"), within)
+    assert (login.host, login.user, login.port) == ("near.example.com", "sp", 6432)
+    assert [path for path, _ in asked if not path.endswith(("credentials", "config"))] == []
+    assert any(name in body for _, body in asked)
