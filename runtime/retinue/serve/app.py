@@ -90,7 +90,7 @@ def app_for(
             app.include_router(info.models(), prefix=prefix, include_in_schema=named)
         app.include_router(info.status(), prefix=prefix, include_in_schema=prefix == "")
         for router in kept if "responses" in apis else ():
-            app.include_router(router, prefix=prefix, include_in_schema=False)
+            app.include_router(router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
     app.include_router(info.about())
     if "operation" in apis:
         app.include_router(control.router(runtime, anyone=local and not access.checks))

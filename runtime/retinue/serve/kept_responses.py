@@ -8,22 +8,20 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from retinue.errors import RequestError
+from retinue.serve import kept_operations as told
 from retinue.serve.access import record_of
 from retinue.serve.background import Background
 from retinue.serve.frames import FrameResponse
-from retinue.serve.openapi import errors
 from retinue.serve.wire.listed import Paging, page, shown
 from retinue.serve.wire.mistakes import invalid
 from retinue.serve.wire.responses import cancelled
 from retinue.store.records import Response as Kept
 
-_TOLD = errors(("400", "401", "404", "503"))
-
 
 def kept_responses(background: Background) -> APIRouter:
     """The routes; without a store there is no response of earlier."""
     state = background.state
-    router = APIRouter(tags=["responses"], responses=_TOLD)
+    router = APIRouter(tags=["responses"])
 
     async def find(request: Request, response_id: str) -> Kept:
         if not state.on:
@@ -39,7 +37,12 @@ def kept_responses(background: Background) -> APIRouter:
         # It would look like a response's name, which takes no POST.
         raise HTTPException(HTTPStatus.NOT_FOUND)
 
-    @router.get("/responses/{response_id}", summary="A response of earlier")
+    @router.get(
+        "/responses/{response_id}",
+        summary="A response of earlier",
+        responses=told.RESPONSE,
+        openapi_extra=told.STREAM,
+    )
     async def get(request: Request, response_id: str) -> Response:
         query = request.query_params
         found = await find(request, response_id)
@@ -48,20 +51,31 @@ def kept_responses(background: Background) -> APIRouter:
             return FrameResponse(background.stream(response_id, _owner(request), after))
         return _json(_now(found))
 
-    @router.delete("/responses/{response_id}", summary="Forget a response")
+    @router.delete(
+        "/responses/{response_id}", summary="Forget a response", responses=told.RESPONSE_DELETED
+    )
     async def delete(request: Request, response_id: str) -> Response:
         await find(request, response_id)
         store = await state.store("response_id")
         await store.remove_response(response_id, _owner(request))
         return _json(orjson.dumps({"id": response_id, "object": "response", "deleted": True}))
 
-    @router.get("/responses/{response_id}/input_items", summary="What a response answers")
+    @router.get(
+        "/responses/{response_id}/input_items",
+        summary="What a response answers",
+        responses=told.ITEMS,
+        openapi_extra=told.PAGE,
+    )
     async def input_items(request: Request, response_id: str) -> Response:
         paging = Paging(request.query_params)
         items = orjson.loads((await find(request, response_id)).input)
         return _json(page(paging.cut(items), paging.limit))
 
-    @router.post("/responses/{response_id}/cancel", summary="Stop a background response")
+    @router.post(
+        "/responses/{response_id}/cancel",
+        summary="Stop a background response",
+        responses=told.RESPONSE,
+    )
     async def cancel(request: Request, response_id: str) -> Response:
         found = await find(request, response_id)
         body = orjson.loads(found.body)

@@ -19,7 +19,9 @@ _RESPONSE = shape(
     id=TEXT,
     object={"const": "response"},
     created_at=NUMBER,
-    status={"enum": ["in_progress", "completed", "incomplete", "failed"]},
+    status={
+        "enum": ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"],
+    },
     model=TEXT,
     output=many(ANYTHING),
     error={"type": ["object", "null"]},
