@@ -24,7 +24,7 @@ from retinue.serve.log import LogFormat, logging_config
 
 log = logging.getLogger("retinue.serve")
 
-GRACE = 10
+GRACE = 9
 """Seconds that running requests have after a stop is asked for. Databricks allows 15 in all."""
 _BACKLOG = 2048
 _KEEP_ALIVE = 75
