@@ -173,7 +173,7 @@ def child(pipe: Connection, make: Callable, argument: object) -> None:
     listener = listen("127.0.0.1", 0)
     config = server_config(make(argument), log_level="info")
     # What is written is part of the cost; where it goes isn't.
-    config.log_config["handlers"]["stderr"] = {"class": "logging.NullHandler"}
+    config.log_config["handlers"]["out"] = {"class": "logging.NullHandler"}
     config.configure_logging()
     server = Server(config, listener, pipe.send)
     thread = threading.Thread(target=server.run, args=([listener.socket],), daemon=True)
