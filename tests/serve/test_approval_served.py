@@ -15,6 +15,7 @@ from serving import Running, running
 from ledgers import Ledger
 from retinue.run.runtime import Runtime
 from retinue.serve.admission import Access
+from retinue.store.address import Address
 from retinue.testing import ScriptedModel, agent, calls, says
 
 ASK = [{"role": "user", "content": "Book a."}]
@@ -186,6 +187,30 @@ def test_the_responses_api_has_items_for_it(ledger, stream, kept):
     sent = model.requests[-1].messages
     told = "".join(m.content for m in sent if m.role == "tool")
     assert [told.count(done) for done in ("done: book a", "done: count b")] == [1, 1]
+
+
+@pytest.mark.parametrize("key", ["previous_response_id", "conversation"])
+def test_an_answer_may_go_on_from_what_is_kept(ledger, tmp_path, key):
+    store = Address(file=tmp_path / "state.db")
+    with clerk(ledger, store=store) as (server, model), server.client as client:
+        talk = client.conversations.create()
+        place = {key: talk.id} if key == "conversation" else {}
+
+        def ask(given, **more):
+            return client.responses.create(model="clerk", input=given, **{**place, **more})
+
+        first = ask(ASK)
+        (asked,) = [item for item in first.output if item.type == "mcp_approval_request"]
+        more = {} if place else {key: first.id}
+        second = ask([word(asked.to_dict(), approve=True)], **more)
+        assert second.output_text == "Booked."
+        assert ledger.lines == ["count b", "book a"]
+        more = {} if place else {key: second.id}
+        ask("Sure?", **more)
+    told = [m.content for m in model.requests[-1].messages if m.role != "system"]
+    said = ["Book a.", "", "done: book a", "done: count b", "Booked.", "Sure?"]
+    assert len(told) == len(said)
+    assert all(part in text for part, text in zip(said, told, strict=True))
 
 
 def test_a_refusal_has_its_reason_and_a_message_may_follow(ledger):
