@@ -82,8 +82,8 @@ test-deploy: $(DEV_READY) ## deploy the agents to a fake workspace, and ask them
 	RETINUE_CLEAN_APP=1 $(BIN)/pytest -n 2 tests/bundle/test_deployed.py
 
 requirements: $(UV) ## bring the pinned requirements files up to date with pyproject.toml
-	@for set in "uv --group uv" "run --extra offline --extra postgres --group build pyproject.toml" \
-	    "dev --extra offline --extra postgres --group dev pyproject.toml"; do \
+	@for set in "uv --group uv" "run --extra files --extra offline --extra postgres --group build pyproject.toml" \
+	    "dev --extra files --extra offline --extra postgres --group dev pyproject.toml"; do \
 	  UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
 	    $${set#* } -o requirements/$${set%% *}.txt || exit 1; \
@@ -97,7 +97,7 @@ requirements: $(UV) ## bring the pinned requirements files up to date with pypro
 	@# What a Databricks App installs: the same versions, for its Python and platform alone.
 	@UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --no-annotate \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_31 --generate-hashes \
-	  --no-emit-index-url --exclude-newer "7 days" -c requirements/run.txt --extra postgres pyproject.toml \
+	  --no-emit-index-url --exclude-newer "7 days" -c requirements/run.txt --extra files --extra postgres pyproject.toml \
 	  -o runtime/retinue/bundle/requirements.txt
 
 clean: ## remove what make made

@@ -313,11 +313,12 @@ class Lakebase:
 class Store:
     """Where state is kept: at a URL that starts with sqlite: or postgresql:, or in Lakebase.
 
-    The URL `off` is nowhere.
+    The URL `off` is nowhere. `files` is a folder, or a volume's path, for the bytes of files.
     """
 
     url: Text | None = None
     lakebase: Lakebase | None = None
+    files: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,16 @@ def test_a_store_in_a_project_is_to_be_listed_by_its_path(tmp_path):
     assert ([r.kind for r in app.resources], app.notes) == (["postgres"], ())
 
 
+def test_a_volume_for_files_is_one_of_the_app(tmp_path):
+    store = "store: {url: '${secret.a/b}', files: /Volumes/main/agents/files/kept}\n"
+    (tmp_path / "retinue.yaml").write_text(store)
+    found = next(one for one in resources(planned(tmp_path)) if one["kind"] == "uc_securable")
+    assert found["securable_full_name"] == "main.agents.files"
+    assert (found["securable_type"], found["permission"]) == ("VOLUME", "WRITE_VOLUME")
+    (tmp_path / "retinue.yaml").write_text("store: {url: '${secret.a/b}', files: kept}\n")
+    assert "keep `store.files` in a volume" in planned(tmp_path).notes[0]
+
+
 def test_a_store_that_a_secret_names_can_t_be_granted(tmp_path):
     (tmp_path / "retinue.yaml").write_text('store: {lakebase: "${secret.a/b}"}\n')
     with pytest.raises(BundleError, match="`store` takes its Lakebase database from a secret"):

@@ -11,6 +11,7 @@ import httpx
 import openai
 
 from retinue.agent import Agent
+from retinue.run.attachments import Attachments
 from retinue.run.caller import Caller
 from retinue.run.events import Event
 from retinue.run.loop import run
@@ -36,6 +37,7 @@ class LoopRuntime:
         self.models = models if isinstance(models, Mapping) else {"tester": models}
         compiled = agents or [agent(name, digest=f"digest-of-{name}") for name in self.models]
         self.agents = {a.name: a for a in compiled}
+        self.attachments = Attachments()
         self.toolbox = FakeToolbox(functions)
         self.callers: list[Caller] = []
         self.open = False

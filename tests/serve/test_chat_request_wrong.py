@@ -290,10 +290,6 @@ UNSUPPORTED = [
     ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
     ({"web_search_options": {}}, "web_search_options"),
     (
-        {"messages": [USER, said({"type": "file", "file": {"file_id": "file-1"}})]},
-        "messages[1].content[0].file.file_id",
-    ),
-    (
         {"messages": [{"role": "assistant", "function_call": {"name": "f", "arguments": ""}}]},
         "messages[0].function_call",
     ),

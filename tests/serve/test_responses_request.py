@@ -208,7 +208,6 @@ MALFORMED = [
     (image(), "input[0].content[0].image_url"),
     (image(image_url="http://10.0.0.1/x.png"), "input[0].content[0].image_url"),
     (image(image_url="data:image/png;base64,%%"), "input[0].content[0].image_url"),
-    (image(file_id="file-1"), "input[0].content[0].file_id"),
     (
         {
             "input": [

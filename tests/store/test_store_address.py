@@ -53,3 +53,13 @@ def test_lakebase_by_name_with_its_references_replaced():
 def test_an_address_shows_no_password():
     address = Address(url="postgresql://me:geheim@db/agents")
     assert "geheim" not in f"{address} {address!r}"
+
+
+def test_files_are_beside_sqlite_or_where_the_store_says():
+    assert store_address(None, ROOT).place == str(ROOT / ".retinue" / "state.files")
+    volume = Store(url="postgresql://u@db/agents", files="/Volumes/main/agents/files")
+    assert store_address(volume, ROOT).place == "/Volumes/main/agents/files"
+    assert store_address(Store(url="sqlite:///a.db", files="kept"), ROOT).place == str(
+        ROOT / "kept"
+    )
+    assert store_address(Store(url="postgresql://u@db/agents"), ROOT).place is None

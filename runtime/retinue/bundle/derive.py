@@ -26,7 +26,7 @@ from retinue.bundle.names import named
 from retinue.bundle.spaces import OwnSpace
 from retinue.bundle.written import Written
 from retinue.route import Deployment, Route
-from retinue.values import Ref, Template
+from retinue.values import Ref, Template, Text
 
 EXPERIMENT = "retinue_traces"
 """The key of the experiment that a project's bundle makes, where a path names it."""
@@ -291,6 +291,8 @@ class _Derivation:
         """A provisioned instance's database is derived; one of an autoscaling project is known by a
         path that its name doesn't tell.
         """
+        if store.files is not None:
+            self._volume(store.files)
         if store.lakebase is None:
             if str(store.url).startswith("sqlite:"):
                 self.notes.append(
@@ -309,6 +311,17 @@ class _Derivation:
         else:
             given = {"instance_name": name, "database_name": database}
             self._want("store", "database", **given, permission="CAN_CONNECT_AND_CREATE")
+
+    def _volume(self, files: Text) -> None:
+        """A path in a volume: `/Volumes/CATALOG/SCHEMA/VOLUME/…`."""
+        path = self._written.at_deployment(files)
+        parts = (path or "").split("/")
+        if parts[:2] == ["", "Volumes"] and len(parts) > 4 and all(parts[2:5]):
+            self._securable(".".join(parts[2:5]), "VOLUME", "WRITE_VOLUME")
+        else:
+            self.notes.append(
+                "an app's disk is lost with each deployment: keep `store.files` in a volume"
+            )
 
     def _traces(self, experiment: str) -> None:
         """Traces go to an experiment by id, or to one by path, which the bundle then makes."""

@@ -73,7 +73,7 @@ def command(
         typer.Option(
             metavar="LIST",
             help="The surfaces to serve, with commas between them: chat, responses, invocations, "
-            "mcp, models, docs, operation (default: all).",
+            "mcp, models, files, docs, operation (default: all).",
         ),
     ] = None,
     log_format: Annotated[

@@ -43,9 +43,13 @@ class LakebaseSpec(Spec):
 
 
 class StoreSpec(Spec):
-    """Where state is kept. Exactly one of its keys."""
+    """Where state is kept: exactly one of `url` and `lakebase`."""
 
-    hints: ClassVar = {"path": "use `url: sqlite:///…`", "dsn": "use `url`"}
+    hints: ClassVar = {
+        "path": "use `url: sqlite:///…`",
+        "dsn": "use `url`",
+        "volume": "use `files: /Volumes/…`",
+    }
 
     url: Reference | None = Field(
         default=None,
@@ -56,6 +60,12 @@ class StoreSpec(Spec):
         default=None,
         description="A Lakebase database, by its name or as an object.",
         examples=["agents"],
+    )
+    files: Reference | None = Field(
+        default=None,
+        description="Where the bytes of callers' files are kept: a folder, or a path in a Unity "
+        "Catalog volume. By default a folder beside SQLite's file, and nowhere with PostgreSQL.",
+        examples=["/Volumes/main/agents/files"],
     )
 
 

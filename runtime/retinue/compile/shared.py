@@ -162,8 +162,12 @@ class _File:
             message = "a store has a `url`, or is in `lakebase`: exactly one of them"
             self.report.error(root.at(("store",)), message, "conflicting-keys")
             return None
+        files = None
+        if spec.files is not None:
+            files = reference(spec.files, root, ("store", "files"), self.report, line=True)
         if spec.lakebase:
-            return self._lakebase(spec.lakebase, root)
+            lake = self._lakebase(spec.lakebase, root)
+            return lake and replace(lake, files=files)
         path = ("store", "url")
         url = reference(spec.url, root, path, self.report, line=True)
         if url is None:
@@ -175,7 +179,7 @@ class _File:
         if isinstance(url, str) and _PASSWORD.search(url):
             hint = "keep the URL in a secret: ${secret.scope/key}"
             self.report.error(place, "the URL holds a password", "secret-in-clear", hint)
-        return Store(url=url)
+        return Store(url=url, files=files)
 
     def _lakebase(self, spec: LakebaseSpec, root: Node) -> Store | None:
         path = ("store", "lakebase")

@@ -46,6 +46,7 @@ REFERENCE_FIELDS: tuple[tuple[str, ...], ...] = (
     ("sub_agents", "*", "api_key"),
     ("auth", "keys"),
     ("store",),
+    ("store", "files"),
     ("store", "url"),
     ("store", "lakebase"),
     ("store", "lakebase", "*"),

@@ -14,7 +14,7 @@ class Caller:
     where it isn't known. `depth` is how many agents elsewhere have asked one another up to this
     request.
     `principal` is whose word an approval is: a user, an API key, or, where neither is known, a
-    session.
+    session. `owner` is whose stored files a request may name, empty where nobody is told apart.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -25,3 +25,4 @@ class Caller:
     session: str | None = None
     depth: int = 0
     principal: str = ""
+    owner: str = ""

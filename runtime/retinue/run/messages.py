@@ -24,7 +24,10 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An image: `url` is https: or a data: URL; `detail` is OpenAI's `low`, `high` or `auto`."""
+    """An image: `url` is https:, a data: URL or, before a run has read it, a stored file's id.
+
+    `detail` is OpenAI's `low`, `high` or `auto`.
+    """
 
     url: str
     detail: str | None = None
@@ -40,7 +43,7 @@ class AudioPart:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A document: `data` is a data: URL with its media type."""
+    """A document: `data` is a data: URL with its media type, or a stored file's id as above."""
 
     data: str
     filename: str | None = None

@@ -12,6 +12,7 @@ from retinue.agent import Agent, ToolServer
 from retinue.errors import NotReadyError, NotSupportedError, RequestError
 from retinue.run.approval_ids import signing_key
 from retinue.run.approvals import ApprovalGate, Approvals
+from retinue.run.attachments import Attachments
 from retinue.run.budget import Budget
 from retinue.run.caller import Caller
 from retinue.run.compaction import Compacting, Summaries
@@ -95,6 +96,7 @@ class Runtime:
         self._connections: dict[ToolServer, Connection | UserConnection] = {}
         self._remote: list[Remote] = []
         self._background: list[asyncio.Task[None]] = []
+        self.attachments = Attachments()
         self._traced = any(agent.observability for agent in known.values())
         self._tracing: Tracing | None = None
         self._ready = {name: self._prepare(agent) for name, agent in known.items()}
@@ -220,7 +222,9 @@ class Runtime:
         `within` another run there is nobody to ask: that one is paused with it.
         """
         agent = self._ready[name].agent
-        check_parts(conversation, agent.model)
+        if any(message.parts for message in conversation):
+            conversation = await self.attachments.read(conversation, agent.model, caller)
+            check_parts(conversation, agent.model)
         budget = asked.budget if asked else _budget(agent, options)
         trace = asked.trace if asked else None
         resumed = asked.resumed if asked else None

@@ -21,6 +21,8 @@ from retinue.serve.answers import Pace
 from retinue.serve.background import Background
 from retinue.serve.control import Control
 from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
+from retinue.serve.files import file_routes
+from retinue.serve.files_kept import KeptFiles
 from retinue.serve.hosts import LocalHosts
 from retinue.serve.info import HEALTH_PATHS, Info
 from retinue.serve.kept_conversations import kept_conversations
@@ -31,17 +33,18 @@ from retinue.serve.mcp import McpEndpoint
 from retinue.serve.openapi import document
 from retinue.serve.overload import Capacity, Door, House
 from retinue.serve.state import State
-from retinue.serve.wire.errors import ErrorAnswer, answer, http_error
+from retinue.serve.wire.errors import ErrorAnswer, RefusedError, answer, http_error
 from retinue.serve.wire.mistakes import invalid
 from retinue.store.address import Address
 
 _OPENAPI = "/openapi.json"
+_TOLD = (RequestError, RefusedError, StoreError, StoreDownError)
 OPEN_PATHS = frozenset(
     (*(prefix + path for prefix in PREFIXES for path in HEALTH_PATHS), *docs.PATHS, _OPENAPI)
 )
 """What is answered without a key: nothing in it tells of an agent that needs one."""
 
-APIS = ("chat", "responses", "invocations", "mcp", "models", "docs", "operation")
+APIS = ("chat", "responses", "invocations", "mcp", "models", "files", "docs", "operation")
 """The surfaces that can be switched off. What a load balancer asks is always answered."""
 
 
@@ -72,12 +75,15 @@ def app_for(
     access = access or Access(runtime.agents.values())
     control = control or Control(House(capacity))
     state = State(store)
+    files = KeptFiles(state)
+    runtime.attachments.open_file = files.open
     background = Background(runtime, state, capacity.background)
     every = endpoints(background, pace, capacity.max_body, proxied=access.proxied)
     table = tuple(one for one in every if one.operation.tag in apis)
     guarded = local and bool(access.unchecked)
     mcp = McpEndpoint(runtime, max_body=capacity.max_body)
-    app = _App(table, access, control, _lifespan(runtime, mcp, state, background), guarded=guarded)
+    lifespan = _lifespan(runtime, mcp, state, files, background)
+    app = _App(table, access, control, lifespan, guarded=guarded)
     if "mcp" in apis:
         door = Door(control.house, mcp)
         app.router.routes += [Route(path, door, methods=MCP_METHODS) for path in MCP_PATHS]
@@ -91,6 +97,8 @@ def app_for(
         app.include_router(info.status(), prefix=prefix, include_in_schema=prefix == "")
         for router in kept if "responses" in apis else ():
             app.include_router(router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
+        if "files" in apis:
+            app.include_router(file_routes(files), prefix=prefix, include_in_schema=False)
     app.include_router(info.about())
     if "operation" in apis:
         app.include_router(control.router(runtime, anyone=local and not access.checks))
@@ -99,14 +107,7 @@ def app_for(
     # For those who host the app themselves, and for tests.
     app.state.runtime = runtime
     app.state.background = background
-    for kind in (
-        HTTPException,
-        RequestError,
-        RequestValidationError,
-        StoreDownError,
-        StoreError,
-        Exception,
-    ):
+    for kind in (HTTPException, RequestValidationError, *_TOLD, Exception):
         app.add_exception_handler(kind, _error_response)
     return app
 
@@ -179,10 +180,12 @@ class _Front:
             await self._rest(scope, receive, send)
 
 
-def _lifespan(runtime: Runtime, mcp: McpEndpoint, state: State, background: Background) -> Any:
+def _lifespan(
+    runtime: Runtime, mcp: McpEndpoint, state: State, files: KeptFiles, background: Background
+) -> Any:
     @asynccontextmanager
     async def opened(_app: FastAPI) -> AsyncGenerator[None, None]:
-        async with runtime, state, background, aclosing(mcp):
+        async with runtime, state, aclosing(files), background, aclosing(mcp):
             runtime.warm()
             yield
 

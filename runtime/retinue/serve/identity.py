@@ -53,6 +53,7 @@ class Identity:
             user_email=self.user_email,
             token=self.access_token,
             principal=self._principal or f"session:{session}",
+            owner=self.subject,
         )
 
     @property

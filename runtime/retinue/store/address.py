@@ -1,7 +1,7 @@
 """What the files and the command line say of the store → the address of a database, or none."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,11 +26,22 @@ class Lake:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a database is: exactly one of a `file` (SQLite), a `url` (PostgreSQL) and a `lake`."""
+    """Where a database is: exactly one of a `file` (SQLite), a `url` (PostgreSQL) and a `lake`.
+
+    `files` is a folder or a volume's path for the bytes of callers' files, where one is given.
+    """
 
     file: Path | None = None
     url: str | None = field(default=None, repr=False)
     lake: Lake | None = None
+    files: str | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Where those bytes are: by default beside SQLite's file, and nowhere with others, which
+        may not be on this machine.
+        """
+        return self.files or (str(self.file.with_suffix(".files")) if self.file else None)
 
     def __str__(self) -> str:
         """As it may be shown: a URL holds a password."""
@@ -53,6 +64,15 @@ def store_address(
     `text` replaces the references in what the files say. Raises StoreError for what is no store's
     URL, and what `text` does.
     """
+    address = _database(store, root, given, app, text)
+    if address and store and store.files:
+        return replace(address, files=str(root / text(store.files)))
+    return address
+
+
+def _database(
+    store: Store | None, root: Path, given: str | None, app: bool, text: Callable[[Text], str]
+) -> Address | None:
     if given is not None:
         return _at(given, root)
     if store is None:

@@ -35,6 +35,11 @@ def check_parts(conversation: Sequence[Message], route: Route) -> None:
                     )
 
 
+def takes_pdf(route: Route) -> bool:
+    """Whether no deployment of the route is known not to take PDF files."""
+    return all(facts(deployment.model).pdf is not False for deployment in route.deployments)
+
+
 def takes_images(route: Route) -> bool:
     """Whether all models of a route are known to take images: these come by themselves."""
     every = (d for one in (route, *route.fallbacks) for d in one.deployments)

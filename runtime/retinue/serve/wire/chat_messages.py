@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from retinue.run.messages import Message, Part, Role, TextPart, ToolCall
-from retinue.serve.wire.content import audio_part, file_part, image_part, message_of
+from retinue.serve.wire.content import audio_part, file_part, image_part, message_of, stored_file
 from retinue.serve.wire.mistakes import invalid, missing, not_supported
 from retinue.serve.wire.strict import Strict
 
@@ -44,7 +44,7 @@ class InputAudio(Strict):
 
 
 class InlineFile(Strict):
-    """A document, as a data: URL or base64. Stored files (`file_id`) are not supported."""
+    """A document: a stored one by its id, or a data: URL or base64."""
 
     file_data: str | None = None
     filename: str | None = None
@@ -191,7 +191,7 @@ def _part(part: ContentPart, kinds: Sequence[str], place: str) -> Part:
 
 def _file(file: InlineFile, place: str) -> Part:
     if file.file_id is not None:
-        raise not_supported(f"{place}.file_id")
+        return stored_file(file.file_id, param=f"{place}.file_id")
     if file.file_data is None:
         raise missing(f"{place}.file_data")
     return file_part(file.file_data, file.filename, param=f"{place}.file_data")

@@ -10,6 +10,7 @@ import re
 from mimetypes import MimeTypes
 from urllib.parse import urlsplit
 
+from retinue.run.attachments import FILE_ID
 from retinue.run.messages import AudioPart, FilePart, ImagePart, Message, Part, Role, TextPart
 from retinue.serve.wire.mistakes import invalid
 
@@ -46,7 +47,7 @@ def audio_part(data: str, sound: str, *, param: str, format_param: str) -> Audio
 
 def file_part(data: str, filename: str | None, *, param: str) -> FilePart:
     """A document: a data: URL, or bare base64 whose kind the name tells."""
-    name = _file_name(filename)
+    name = file_name(filename)
     if data[:5].lower() == "data:":
         _checked_data_url(data, param)
         return FilePart(data, name)
@@ -57,11 +58,29 @@ def file_part(data: str, filename: str | None, *, param: str) -> FilePart:
     return FilePart(f"data:{media_type};base64,{data}", name)
 
 
+def stored_image(file_id: str, detail: str | None, *, param: str, detail_param: str) -> ImagePart:
+    """An image that the caller has stored."""
+    if detail not in _DETAILS:
+        raise invalid(detail_param, "must be 'low', 'high' or 'auto'")
+    return ImagePart(_file_id(file_id, param), detail)
+
+
+def stored_file(file_id: str, *, param: str) -> FilePart:
+    """A document that the caller has stored."""
+    return FilePart(_file_id(file_id, param))
+
+
 def message_of(role: Role, parts: list[Part], *, name: str | None = None) -> Message:
     """A message of these parts: plain text where there is nothing else."""
     text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
     mixed = any(not isinstance(part, TextPart) for part in parts)
     return Message(role, text, name=name, parts=tuple(parts) if mixed else ())
+
+
+def _file_id(file_id: str, param: str) -> str:
+    if not FILE_ID.fullmatch(file_id):
+        raise invalid(param, "is not the id of a file: store one with POST /v1/files")
+    return file_id
 
 
 def _checked_data_url(url: str, param: str) -> str:
@@ -108,7 +127,7 @@ def _is_public(host: str) -> bool:
     return bool(above) and all(above) and last[:1].isalpha() and last not in _INSIDE
 
 
-def _file_name(given: str | None) -> str | None:
+def file_name(given: str | None) -> str | None:
     """The last part of a path, fit to be shown."""
     bare = re.split(r"[/\\]", given or "")[-1]
     return "".join(c for c in bare if c.isprintable())[-_LONGEST_FILENAME:] or None

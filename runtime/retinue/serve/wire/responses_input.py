@@ -13,7 +13,14 @@ from pydantic import Field, ValidationError
 
 from retinue.errors import RequestError
 from retinue.run.messages import Message, Part, TextPart, ToolCall
-from retinue.serve.wire.content import audio_part, file_part, image_part, message_of
+from retinue.serve.wire.content import (
+    audio_part,
+    file_part,
+    image_part,
+    message_of,
+    stored_file,
+    stored_image,
+)
 from retinue.serve.wire.mistakes import invalid, missing, mistake, not_supported
 from retinue.serve.wire.responses_approval import REQUEST, RESPONSE, ApprovalResponseItem
 from retinue.serve.wire.responses_output import exposed_name
@@ -302,8 +309,8 @@ def _part(part: InputPart, place: str) -> Part:
         return TextPart(_required(part.refusal, f"{place}.refusal"))
     if part.type not in ("input_image", "input_file", "input_audio"):
         raise invalid(f"{place}.type", "is not a type of content that can be taken")
-    if part.file_id is not None:
-        raise not_supported(f"{place}.file_id")
+    if part.file_id is not None and part.type != "input_audio":
+        return _stored(part, part.file_id, place)
     if part.type == "input_image":
         return image_part(
             _required(part.image_url, f"{place}.image_url"),
@@ -321,6 +328,13 @@ def _part(part: InputPart, place: str) -> Part:
         raise not_supported(f"{place}.file_url")
     data = _required(part.file_data, f"{place}.file_data")
     return file_part(data, part.filename, param=f"{place}.file_data")
+
+
+def _stored(part: InputPart, file_id: str, place: str) -> Part:
+    param = f"{place}.file_id"
+    if part.type == "input_file":
+        return stored_file(file_id, param=param)
+    return stored_image(file_id, part.detail, param=param, detail_param=f"{place}.detail")
 
 
 def _required(value: _T | None, param: str) -> _T:

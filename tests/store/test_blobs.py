@@ -1,0 +1,70 @@
+"""Bytes in a folder and in a volume that the tests play: kept, read in pieces, and gone."""
+
+import io
+
+import pytest
+from databricks.sdk.errors import NotFound
+from databricks.sdk.service.files import DownloadResponse
+
+from retinue.errors import StoreDownError, StoreError
+from retinue.store.blobs import Folder, Volume, blobs_at
+
+
+class FakeFiles:
+    """What of the SDK's files API is used."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+
+    def upload(self, path: str, contents: io.BufferedReader, *, overwrite: bool) -> None:
+        assert overwrite
+        self.held[path] = contents.read()
+
+    def download(self, path: str) -> DownloadResponse:
+        if path not in self.held:
+            raise NotFound("no secret is in here: dapi123")
+        return DownloadResponse(contents=io.BytesIO(self.held[path]))
+
+    def delete(self, path: str) -> None:
+        if self.held.pop(path, None) is None:
+            raise NotFound(path)
+
+
+@pytest.fixture(params=["folder", "volume"])
+def blobs(request, tmp_path):
+    if request.param == "folder":
+        return Folder(tmp_path / "files")
+    files = FakeFiles()
+    return Volume("/Volumes/main/agents/files/", lambda: files)
+
+
+async def read(blobs, name: str) -> bytes:
+    return b"".join([piece async for piece in blobs.read(name)])
+
+
+async def test_bytes_come_back_as_they_went(blobs):
+    content = bytes(range(256)) * 4096
+    spool = await blobs.spool("file-1")
+    spool.write_bytes(content)
+    await blobs.keep("file-1", spool)
+    assert not spool.exists()
+    assert await read(blobs, "file-1") == content
+    await blobs.remove("file-1")
+    with pytest.raises((StoreDownError, StoreError)) as lost:
+        await read(blobs, "file-1")
+    assert "dapi" not in str(lost.value)
+
+
+async def test_what_is_not_there_may_be_removed(blobs):
+    await blobs.remove("file-none")
+
+
+async def test_a_spool_alone_is_removed(tmp_path):
+    blobs = blobs_at(str(tmp_path / "files"))
+    spool = await blobs.spool("file-1")
+    await blobs.remove("file-1")
+    assert not spool.exists()
+
+
+def test_a_path_under_volumes_is_a_volume():
+    assert isinstance(blobs_at("/Volumes/main/agents/files"), Volume)
