@@ -203,3 +203,18 @@ def test_surfaces_reach_every_process(project):
     with serving(project, "--workers", "2", "--allowed-apis", "chat, models") as (http, _):
         assert http.post(CHAT, json=QUESTION).status_code == 200
         assert http.post("/v1/responses", json={"input": "hi"}).status_code == 404
+
+
+def test_settings_of_older_servers_are_not_passed_over(retinue):
+    compat = ("serve", "--offline", "--port", "0", "--compat")
+    assert "need --compat" in retinue(*compat[:-1], "--allowed-modes", "chat").stderr
+    assert "nothing would check who calls" in retinue(*compat, FORCE_AUTH="true").stderr
+    told = retinue(*compat, DB_LOGGING_ENABLED="true").stderr
+    assert "LOGGING_DB_HOST is not" in told
+
+
+def test_older_routes_reach_every_process(project):
+    modes = ("--compat", "--allowed-modes", "chat health")
+    with serving(project, "--workers", "2", *modes) as (http, _):
+        assert http.post("/chat", json={"message": "hi"}).json()["response"]
+        assert http.get("/v1/models").status_code == 404

@@ -45,6 +45,11 @@ _NO_PROXY = (
     "only this machine reaches it"
 )
 
+_NO_CHECK = (
+    "AGENT_AUTH_ENABLED or FORCE_AUTH is set, and nothing would check who calls {}: write "
+    "`auth: {{mode: api_key}}` in the agent's file or in retinue.yaml and set RETINUE_API_KEYS"
+)
+
 
 def command(
     ctx: typer.Context,
@@ -76,6 +81,22 @@ def command(
             "mcp, models, files, docs, operation (default: all).",
         ),
     ] = None,
+    compat: Annotated[
+        bool, typer.Option("--compat", help="Serve the routes of older agent servers, too.")
+    ] = False,
+    allowed_modes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="With --compat, in place of --allowed-apis: chat, agent, logs, health.",
+        ),
+    ] = None,
+    allow_restart: Annotated[
+        bool,
+        typer.Option(
+            "--allow-restart", help="With --compat: administrators may use /restart and /kill."
+        ),
+    ] = False,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(
@@ -107,6 +128,8 @@ def command(
     from retinue.cli.live import OFFLINE_BANNER, example, offline_gaps  # noqa: PLC0415
     from retinue.serve.admission import Access  # noqa: PLC0415
     from retinue.serve.app import APIS  # noqa: PLC0415
+    from retinue.serve.compat_settings import allowed_apis as modes_apis  # noqa: PLC0415
+    from retinue.serve.compat_settings import checks_callers, store_url  # noqa: PLC0415
     from retinue.serve.control import Control  # noqa: PLC0415
     from retinue.serve.factory import agents_store, app_of, create_app  # noqa: PLC0415
     from retinue.serve.generations import Generations  # noqa: PLC0415
@@ -114,7 +137,13 @@ def command(
     from retinue.serve.server import listen, serve  # noqa: PLC0415
     from retinue.serve.worker import hand_over  # noqa: PLC0415
 
+    if not compat and (allowed_modes is not None or allow_restart):
+        raise UsageError("--allowed-modes and --allow-restart need --compat")
     access = Access(compiled, os.environ)
+    if compat:
+        store = store or store_url(os.environ)
+        if checks_callers(os.environ) and access.unchecked:
+            raise UsageError(_NO_CHECK.format(", ".join(access.unchecked)))
     address = agents_store(compiled, opened, store)
     capacity = Capacity(
         max_body=max_body * _MEGABYTE,
@@ -133,7 +162,10 @@ def command(
         "created": int(time.time()),
         "local": listener.loopback,
         "exposed": not listener.loopback,
-        "apis": chosen_apis(allowed_apis, APIS),
+        "apis": chosen_apis(allowed_apis, APIS)
+        if allowed_modes is None
+        else modes_apis(allowed_modes),
+        "compat": ("restart" if allow_restart else "on") if compat else "off",
     }
     notes = [OFFLINE_BANNER, *offline_gaps(compiled)] if offline else []
     if "databricks" in access.modes.values() and not access.proxied:

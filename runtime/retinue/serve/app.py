@@ -19,6 +19,7 @@ from retinue.serve.access import AccessLog, record_of
 from retinue.serve.admission import Access, Gate
 from retinue.serve.answers import Pace
 from retinue.serve.background import Background
+from retinue.serve.compat import Compat, CompatRoutes
 from retinue.serve.control import Control
 from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
 from retinue.serve.files import file_routes
@@ -32,6 +33,7 @@ from retinue.serve.mcp import PATHS as MCP_PATHS
 from retinue.serve.mcp import McpEndpoint
 from retinue.serve.openapi import document
 from retinue.serve.overload import Capacity, Door, House
+from retinue.serve.responses import responses
 from retinue.serve.state import State
 from retinue.serve.wire.errors import ErrorAnswer, RefusedError, answer, http_error
 from retinue.serve.wire.mistakes import invalid
@@ -59,6 +61,7 @@ def app_for(
     store: Address | None = None,
     control: Control | None = None,
     apis: Collection[str] = APIS,
+    compat: Compat = "off",
 ) -> FastAPI:
     """The app that serves the runtime's agents, and opens the runtime for as long as it lives.
 
@@ -66,8 +69,8 @@ def app_for(
     Databricks stands before. `created` (what `/v1/models` says) is in Unix seconds, by default
     now. `local` says that only this machine reaches the app: where it checks no callers it then
     answers to no public name. State is kept at `store`, where there is one. `control` is what the
-    server is operated by, and outlives the app; `apis` are the surfaces that it has. Raises
-    AccessError.
+    server is operated by, and outlives the app; `apis` are the surfaces that it has, and `compat`
+    says whether it has those of older agent servers. Raises AccessError.
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
@@ -99,6 +102,16 @@ def app_for(
             app.include_router(router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
         if "files" in apis:
             app.include_router(file_routes(files), prefix=prefix, include_in_schema=False)
+    if compat != "off" and "chat" in apis:
+        older = CompatRoutes(
+            responses(background, pace=pace, max_body=capacity.max_body),
+            state,
+            files,
+            control,
+            anyone=local and not access.checks,
+            max_body=capacity.max_body,
+        )
+        app.router.routes += older.routes(app.router, compat)
     app.include_router(info.about())
     if "operation" in apis:
         app.include_router(control.router(runtime, anyone=local and not access.checks))

@@ -16,6 +16,7 @@ from retinue.route import Route
 from retinue.run.references import environment, resolved
 from retinue.serve.admission import Access, behind_databricks
 from retinue.serve.app import APIS, app_for
+from retinue.serve.compat import Compat
 from retinue.serve.control import Control
 from retinue.serve.overload import Capacity
 from retinue.store.address import Address, store_address
@@ -41,6 +42,7 @@ def create_app(
     store: str | None = None,
     control: Control | None = None,
     apis: Collection[str] = APIS,
+    compat: Compat = "off",
 ) -> FastAPI:
     """The app that serves the named agents of a project, or all of them; the first is the default.
 
@@ -50,8 +52,8 @@ def create_app(
     `/v1/models` says, in Unix seconds. `local` says that only this machine reaches the app, so that
     pages of other sites are kept out. `exposed` says that other machines reach it, so that callers
     have to be checked. `store` is a database's URL or `off`, in place of what retinue.yaml says.
-    `control` and `apis` are as `app_for` has them. Raises CompileError, ProjectError, AccessError
-    and StoreError.
+    `control`, `apis` and `compat` are as `app_for` has them. Raises CompileError, ProjectError,
+    AccessError and StoreError.
     """
     names = [agents] if isinstance(agents, str) else list(agents or ())
     place = project if isinstance(project, Project) else Project.at(project)
@@ -72,6 +74,7 @@ def create_app(
         store=agents_store(compiled, place, store),
         control=control,
         apis=apis,
+        compat=compat,
     )
 
 
@@ -106,6 +109,7 @@ def app_of(
     exposed: bool = False,
     control: Control | None = None,
     apis: Collection[str] = APIS,
+    compat: Compat = "off",
 ) -> FastAPI:
     """As `create_app`, for agents that are compiled already."""
     chosen = [agent.with_model(model, settings) for agent in agents]
@@ -122,4 +126,5 @@ def app_of(
         store=store,
         control=control,
         apis=apis,
+        compat=compat,
     )

@@ -22,14 +22,14 @@ def file_routes(files: KeptFiles) -> APIRouter:
 
     @router.post("/files", summary="Store a file")
     async def create(request: Request) -> Response:
-        _same_site(request)
+        same_site(request)
         boundary = boundary_of(request.headers.get("content-type", ""))
         length = request.headers.get("content-length", "")
         size = int(length) if length.isdigit() and len(length) < 19 else None
         if size is not None and size > MAX_FILE + _AROUND:
             raise too_large(MAX_FILE)
         try:
-            stored = await files.upload(_owner(request), request.receive, boundary, size)
+            stored, _ = await files.upload(_owner(request), request.receive, boundary, size)
         except HungUpError:
             record_of(request.scope).status = HUNG_UP
             return Response(status_code=HUNG_UP)
@@ -61,7 +61,7 @@ def file_routes(files: KeptFiles) -> APIRouter:
 
     @router.delete("/files/{file_id}", summary="Delete a file")
     async def delete(request: Request, file_id: str) -> JSONResponse:
-        _same_site(request)
+        same_site(request)
         await files.remove(_owner(request), file_id)
         return JSONResponse({"id": file_id, "object": "file", "deleted": True})
 
@@ -72,7 +72,8 @@ def _owner(request: Request) -> str:
     return record_of(request.scope).identity.subject
 
 
-def _same_site(request: Request) -> None:
+def same_site(request: Request) -> None:
+    """Raises RequestError for a request that a page of another site has sent."""
     # A page elsewhere can send a form with the user's cookies, unlike JSON.
     if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         raise RequestError("Requests from other sites are refused.", code="cross_site", status=403)

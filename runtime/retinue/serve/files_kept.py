@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive
@@ -30,6 +31,7 @@ MAX_FILES = 1000
 MAX_ALL = 1024 * 1024 * 1024
 """Files and bytes of one owner."""
 _AT_ONCE = 16
+_NONE: Mapping[str, str] = MappingProxyType({})
 _SWEEP = 600.0
 _SWEPT = 100
 _HOW = "set `store: {files: …}` in retinue.yaml to a folder or a volume"
@@ -45,9 +47,15 @@ class KeptFiles:
         self._sweeping: asyncio.Task[None] | None = None
 
     async def upload(
-        self, owner: str, receive: Receive, boundary: bytes, length: int | None
-    ) -> "StoredFile":
-        """A new file from a request's body of so many bytes, where that is known.
+        self,
+        owner: str,
+        receive: Receive,
+        boundary: bytes,
+        length: int | None,
+        fixed: Mapping[str, str] = _NONE,
+    ) -> "tuple[StoredFile, Mapping[str, str]]":
+        """A new file from a request's body of so many bytes, where that is known; and the form's
+        fields, over which those that are `fixed` go.
 
         Raises RequestError, RefusedError where too many come at the same time, and HungUpError.
         """
@@ -55,13 +63,18 @@ class KeptFiles:
             raise RefusedError(overloaded())
         self._uploads += 1
         try:
-            return await self._upload(owner, receive, boundary, length)
+            return await self._upload(owner, receive, boundary, length, fixed)
         finally:
             self._uploads -= 1
 
     async def _upload(
-        self, owner: str, receive: Receive, boundary: bytes, length: int | None
-    ) -> "StoredFile":
+        self,
+        owner: str,
+        receive: Receive,
+        boundary: bytes,
+        length: int | None,
+        fixed: Mapping[str, str],
+    ) -> "tuple[StoredFile, Mapping[str, str]]":
         from retinue.store import files  # noqa: PLC0415 - SQLAlchemy is loaded beside the start
 
         database, blobs = await self._places()
@@ -77,7 +90,7 @@ class KeptFiles:
         try:
             spool = await blobs.spool(file_id)
             form = await read_form(receive, boundary, spool, MAX_FILE)
-            given = file_form(form.fields, form.name, form.beginning)
+            given = file_form({**form.fields, **fixed}, form.name, form.beginning)
             if not form.size:
                 raise RequestError("The file is empty.", param="file", code="invalid_value")
             await blobs.keep(file_id, spool)
@@ -100,7 +113,7 @@ class KeptFiles:
                 await asyncio.shield(self._give_up(database, blobs, file_id))
         if stored is None:
             raise RequestError("The file did not arrive in time.", code="request_timeout")
-        return stored
+        return stored, form.fields
 
     async def find(self, owner: str, file_id: str, *, param: str = "file_id") -> "StoredFile":
         """Raises RequestError (404) where the owner has no such file."""
