@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
+from retinue.cli.verbs import VERBS, whole
+
 HEAVY = {"litellm", "mcp", "fastapi", "duckdb", "aiohttp", "uvicorn", "openai", "databricks"}
+COMPILER = {"asyncio", "pydantic", "yaml"}
 
 PROBE = """
 import json, sys
@@ -23,6 +26,24 @@ finally:
     "words", [["--help"], ["--version"], ["validate"], ["schema"], ["doctor", "--help"]]
 )
 def test_nothing_heavy_is_imported(project, words):
+    loaded = modules(project, words)
+    assert not loaded & HEAVY
+    assert "retinue" in loaded
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_help_does_not_even_load_the_compiler(project, words):
+    assert not modules(project, words) & COMPILER
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_is_listed_with_what_it_says_of_itself(name):
+    first, _, _ = whole(name).help.partition("\n\n")
+    assert " ".join(first.split()) == VERBS[name]
+
+
+def modules(project, words):
+    """The packages that a verb has loaded when it is done."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE, *words],
         cwd=project,
@@ -31,9 +52,7 @@ def test_nothing_heavy_is_imported(project, words):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    loaded = set(json.loads(done.stderr.splitlines()[-1]))
-    assert not loaded & HEAVY
-    assert "retinue" in loaded
+    return set(json.loads(done.stderr.splitlines()[-1]))
 
 
 def test_serving_offline_never_loads_litellm():

@@ -8,27 +8,8 @@ from typing import Annotated
 import typer
 
 from retinue import __version__
-from retinue.cli import (
-    ask,
-    bundle,
-    chat,
-    deploy,
-    doctor,
-    lock,
-    logs,
-    mcp,
-    models,
-    plan,
-    proxy,
-    register,
-    rollback,
-    schema,
-    serve,
-    show,
-    validate,
-)
-from retinue.cli.findings import tell
 from retinue.cli.options import ProjectOption, choose_project
+from retinue.cli.verbs import Verbs
 from retinue.diagnostics import CompileError, printable
 from retinue.errors import ProjectError, RetinueError, UsageError
 
@@ -37,6 +18,7 @@ INVALID = 2
 
 app = typer.Typer(
     name="retinue",
+    cls=Verbs,
     help="Declarative agents for Databricks: YAML in, OpenAI-compatible endpoints out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -64,29 +46,6 @@ def _root(
     choose_project(ctx, project)
 
 
-_VERBS = (
-    validate,
-    show,
-    doctor,
-    ask,
-    chat,
-    serve,
-    lock,
-    bundle,
-    plan,
-    deploy,
-    rollback,
-    logs,
-    proxy,
-    register,
-    schema,
-)
-for verb in _VERBS:
-    app.command()(verb.command)
-app.add_typer(models.app, name="models")
-app.add_typer(mcp.app, name="mcp")
-
-
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 wrong usage or config, 130 interrupted."""
     # Trees and specs live as long as their compilation: looking for garbage among them every 700
@@ -99,6 +58,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except CompileError as error:
+        # Off the start-up path: this brings in the compiler, which is here already.
+        from retinue.cli.findings import tell  # noqa: PLC0415
+
         tell(error.diagnostics)
         sys.exit(INVALID)
     except RetinueError as error:

@@ -4,18 +4,19 @@ import os
 from enum import StrEnum
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from retinue.agent import Agent
-from retinue.cli.findings import tell
-from retinue.compile import Compilation, CompileContext, compile_agents
 from retinue.errors import ProjectError
 from retinue.project import Project
 from retinue.values import JsonValue
+
+if TYPE_CHECKING:
+    from retinue.agent import Agent
+    from retinue.compile import Compilation
 
 
 class Output(StrEnum):
@@ -128,8 +129,11 @@ def compile_project(
     *,
     deploying: bool = False,
     origins: bool = False,
-) -> Compilation:
+) -> "Compilation":
     """Compile the named agents, or all, with this process's environment."""
+    # Off the start-up path, here and below: `retinue --help` compiles nothing.
+    from retinue.compile import CompileContext, compile_agents  # noqa: PLC0415
+
     context = CompileContext(
         env=os.environ,
         variables=named_values(variables),
@@ -140,8 +144,10 @@ def compile_project(
     return compile_agents(project, names or None, context)
 
 
-def checked(compilation: Compilation) -> tuple[Agent, ...]:
+def checked(compilation: "Compilation") -> "tuple[Agent, ...]":
     """The agents, with warnings told. Raises CompileError, and ProjectError when there are none."""
+    from retinue.cli.findings import tell  # noqa: PLC0415 - as above
+
     agents = compilation.checked()
     tell(compilation.diagnostics)
     if not agents:
