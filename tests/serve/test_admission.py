@@ -132,12 +132,13 @@ def test_the_key_is_asked_for_before_anything_else(guarded, method, path, option
 
 
 def test_health_and_the_docs_stay_open_and_tell_nothing(guarded):
-    _, http = guarded(sales="api_key")
+    # A name that no example has.
+    _, http = guarded(payroll="api_key")
     for path in sorted(OPEN_PATHS):
         answer = http.get(path)
         assert answer.status_code == 200, path
-        assert "sales" not in answer.text, path
-    assert http.get("/health", headers={"x-api-key": "key-one"}).json()["agents"] == {"sales": {}}
+        assert "payroll" not in answer.text, path
+    assert http.get("/health", headers={"x-api-key": "key-one"}).json()["agents"] == {"payroll": {}}
 
 
 def test_a_key_never_reaches_the_log(guarded, request):
