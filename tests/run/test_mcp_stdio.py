@@ -209,8 +209,10 @@ async def test_a_server_that_does_not_come_up(fault: str) -> None:
     env = (("THE_KEY", Template((Ref("env", "THE_KEY"),))),)
     wanted = server("hostile.py", fault, env=env)
     began = time.monotonic()
-    async with opened(wanted, connect_timeout=1.0) as connection:
-        assert time.monotonic() - began < 8
+    # A busy machine may be long about the start of a process that does say something.
+    patience = 1.0 if fault == "never answers" else 20.0
+    async with opened(wanted, connect_timeout=patience) as connection:
+        assert time.monotonic() - began < patience + 10
         assert connection.state == "down"
         assert DOWN[fault] in (connection.problem or "")
         assert "hunter2" not in (connection.problem or "")

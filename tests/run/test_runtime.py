@@ -144,7 +144,10 @@ SLEEPER = ToolServer(
 async def test_a_slow_server_does_not_hold_up_the_others():
     both = agent(mcp_servers=(SLEEPER, ADDER))
     models = scripted(ScriptedModel())
-    async with Runtime([both], models=models, patience=2) as runtime:
+    async with Runtime([both], models=models, patience=0.1) as runtime:
+        async with asyncio.timeout(25):
+            while not runtime.tools("tester"):  # noqa: ASYNC110 - none to wait for
+                await asyncio.sleep(0.02)
         assert [tool.name for tool in runtime.tools("tester")] == ["adder__add"]
         assert "'sleeper' is not available: it is still starting" in runtime.system_prompt("tester")
 
