@@ -33,7 +33,7 @@ chat: $(RUN_READY) ## talk with the agent offline
 	@exec $(BIN)/retinue chat $(AGENT) --offline
 
 test: $(DEV_READY) ## run the whole suite
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-clients: $(DEV_READY) ## ask a served agent with real OpenAI clients (CLIENTS="openai-3 litellm")
 	$(BIN)/python tests/clients/run.py $(CLIENTS)

@@ -19,6 +19,33 @@ settings.register_profile("fuzz", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+# Modules that wait for processes: with `loadfile` one of them at the end would keep one worker
+# busy while the others have nothing left to do.
+LONGEST = (
+    "serve/test_processes.py",
+    "serve/test_approval_served.py",
+    "serve/test_background.py",
+    "serve/test_server.py",
+    "cli/test_deployed_proxy.py",
+    "cli/test_serve.py",
+    "bundle/test_deployed.py",
+    "run/test_mcp_faults.py",
+    "run/models/test_faulty_upstream.py",
+    "run/models/test_changing_upstream.py",
+    "run/models/test_litellm_providers.py",
+    "serve/test_mcp.py",
+    "run/test_mcp_stdio.py",
+    "run/test_mcp_http.py",
+)
+_TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules first; the others, and the tests of each, as they were."""
+    place = {_TESTS / name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="rewrite golden files")
 
