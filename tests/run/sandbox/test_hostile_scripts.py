@@ -383,3 +383,11 @@ async def test_a_runtime_that_is_killed_takes_its_scripts_along(root: Path, tmp_
         runtime.kill()
     await until(lambda: not left(marker))
     await until(lambda: names(tmp_path / "tmp") == set())
+
+
+async def test_arguments_that_no_pipe_holds_stop_nobody(root: Path) -> None:
+    """As JSON they are far longer than what a pipe takes before anyone reads it."""
+    args = ["\N{SNOWMAN}\x01" * 100] * 80
+    result = await ran(root, "import sys; print(sys.argv[1:] == [sys.stdin.read()] * 80)",
+                       args=args, stdin=args[0].encode())  # fmt: skip
+    assert result.out == "True\n", result

@@ -1,14 +1,16 @@
-"""A plan on a pipe → the script in a confined child, watched until it ends, and then all ended.
+"""A plan on stdin → the script in a confined child, watched until it ends, and then all ended.
 
-This is the program of a process of its own, which `process` starts. It reads the plan as a line
-from one pipe, whose end, because its other side was closed or is gone, ends the script. On another
-it tells in the end what became of the script. The script has its stdin, stdout and stderr alone.
+This is the program of a process of its own, which `process` starts. It reads the plan from the
+start of its stdin; the rest is the script's. The end of one pipe, because its other side was closed
+or is gone, ends the script. On another it tells in the end what became of the script. The script
+has its stdin, stdout and stderr alone.
 """
 
 import json
 import os
 import select
 import signal
+import sys
 import time
 from typing import NoReturn
 
@@ -22,11 +24,11 @@ _FIRST_TICK = 0.005
 _STARTED_BADLY = 126
 
 
-def main(control: int, report: int) -> None:
-    """Run the plan that comes in on one descriptor and tell of it on the other."""
+def main(control: int, report: int, size: int) -> None:
+    """Run the plan of `size` bytes until `control` ends, and tell of it on `report`."""
     os.set_inheritable(control, False)
     os.set_inheritable(report, False)
-    plan = Plan.from_json(_read(control, b"\n"))
+    plan = Plan.from_json(_read(0, size))
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     # Same user, so a script could look into this process if the kernel let it.
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
@@ -117,11 +119,11 @@ def _exit_code(child: int) -> int | None:
     return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
 
 
-def _read(descriptor: int, end: bytes = b"") -> str:
-    """What comes in to the end, or to the line's end where the other side stays open."""
+def _read(descriptor: int, size: int = sys.maxsize) -> str:
+    """What comes in to the end, or the first bytes of it and not one more."""
     read = b""
-    while not (end and read.endswith(end)):
-        more = os.read(descriptor, 65_536)
+    while len(read) < size:
+        more = os.read(descriptor, min(65_536, size - len(read)))
         if not more:
             break
         read += more

@@ -64,10 +64,10 @@ async def run(plan: Plan, stdin: bytes = b"") -> Outcome:
     with ExitStack() as pipes:
         takes, gives = _pipe(pipes)
         listens, tells = _pipe(pipes)
-        gives.write(plan.to_json().encode() + b"\n")
+        given = plan.to_json().encode()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-B", "-c", _START),
-            *(_ROOT, str(takes.fileno()), str(tells.fileno())),
+            *(_ROOT, str(takes.fileno()), str(tells.fileno()), str(len(given))),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -79,7 +79,7 @@ async def run(plan: Plan, stdin: bytes = b"") -> Outcome:
         tells.close()
         try:
             async with asyncio.timeout(plan.bounds.seconds + _GRACE):
-                outputs = await _talk(process, stdin, gives)
+                outputs = await _talk(process, given + stdin, gives)
         except TimeoutError:
             raise ToolError("The script did not end when it was told to.") from None
         finally:
@@ -123,7 +123,7 @@ def _pipe(stack: ExitStack) -> tuple[FileIO, FileIO]:
 
 
 async def _talk(process: Process, stdin: bytes, gives: FileIO) -> tuple[Output, Output]:
-    """Give the input and take the output; a flood of it ends the script."""
+    """Give the plan and the input, and take the output; a flood of it ends the script."""
     if not (process.stdin and process.stdout and process.stderr):
         raise RuntimeError("the launcher was started without pipes")
     feeding = asyncio.create_task(_feed(process.stdin, stdin))
