@@ -66,5 +66,5 @@ def test_processes_of_one_app_share_a_key_and_others_have_their_own():
     apps = environment({"DATABRICKS_CLIENT_SECRET": "s"})
     assert signing_key(apps) == signing_key(apps)
     assert signing_key(environment({"RETINUE_APPROVAL_KEY": "s"})) == signing_key(apps)
-    assert signing_key(environment({})) != signing_key(environment({}))
+    assert signing_key(environment({})) == signing_key(environment({})) != signing_key(apps)
     assert new_key() != new_key()

@@ -178,11 +178,11 @@ async def test_another_process_makes_the_call_where_the_request_tells_of_it(ledg
 
 async def test_a_process_without_the_key_believes_nothing(ledger):
     first, second = ScriptedModel(calls(BOOK)), ScriptedModel(says("What?"))
-    async with runtime({"clerk": first}, clerk(ledger)) as opened:
+    async with runtime({"clerk": first}, clerk(ledger), lookup=lambda _: "k") as opened:
         finish = end(await play(opened, "clerk"))
     (asked,) = finish.approvals
     answers = replace(said(finish, True), given=(Answer(asked.id, True, asked.call),))
-    async with runtime({"clerk": second}, clerk(ledger)) as opened:
+    async with runtime({"clerk": second}, clerk(ledger), lookup=lambda _: "j") as opened:
         await play(opened, "clerk", answers)
     assert ledger.lines == []
 

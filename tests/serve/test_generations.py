@@ -1,17 +1,23 @@
 """Apps that follow one another while requests come in, over real HTTP."""
 
 import asyncio
+import json
+import sys
 import threading
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from serving import QUESTION, LoopRuntime, eventually
 
 from retinue.errors import UsageError
 from retinue.run.events import TextDelta
-from retinue.serve import app_for
+from retinue.serve import app_for, create_app
+from retinue.serve.control import Control
 from retinue.serve.generations import Generations
+from retinue.serve.overload import Capacity, House
 from retinue.serve.server import Server, listen, server_config
 from retinue.store.address import Address
 from retinue.testing import ScriptedModel, says
@@ -32,8 +38,9 @@ class Site:
         loop = self.server.loop
         return asyncio.run_coroutine_threadsafe(self.generations.reload(make), loop).result(10)
 
-    def answer(self) -> str:
-        return self.http.post(CHAT, json=BODY).json()["choices"][0]["message"]["content"]
+    def answer(self, messages=QUESTION) -> str:
+        body = {"messages": messages}
+        return self.http.post(CHAT, json=body).json()["choices"][0]["message"]["content"]
 
 
 class OurServer(Server):
@@ -44,8 +51,14 @@ class OurServer(Server):
 
 @contextmanager
 def site(first: LoopRuntime, **options):
+    with serving_app(app_for(first, **options)) as served:
+        yield served
+
+
+@contextmanager
+def serving_app(first: FastAPI):
     listener = listen("127.0.0.1", 0)
-    generations = Generations(app_for(first, **options))
+    generations = Generations(first)
     ready = threading.Event()
     server = OurServer(
         server_config(generations, log_level="info"), listener, lambda _url: ready.set()
@@ -150,3 +163,51 @@ def test_a_run_in_the_background_ends_in_the_app_that_it_began_in(tmp_path):
         eventually(done, 20)
         assert found["output"][0]["content"][0]["text"] == "old answer"
         eventually(lambda: not old.open, 10)
+
+
+ORACLE = """
+import sys
+from mcp.server import MCPServer
+
+server = MCPServer("oracle")
+
+@server.tool()
+def ask(question: str, conversation_id: str = "") -> str:
+    \"""Answer.\"""
+    with open(sys.argv[1], "a") as file:
+        file.write(question + "\\n")
+    return f"asked: {question}"
+
+server.run("stdio")
+"""
+
+
+def test_a_run_that_waits_for_its_user_goes_on_after_a_reload(tmp_path):
+    ask = [{"role": "user", "content": "When?"}]
+    asked, oracle = tmp_path / "asked.txt", tmp_path / "oracle.py"
+    oracle.write_text(ORACLE)
+    (tmp_path / "agents").mkdir()
+    args = json.dumps([str(oracle), str(asked)])
+    (tmp_path / "agents" / "seer.yaml").write_text(
+        "name: seer\nmodel: offline/analyst\ninstructions: Answer.\nmcp_servers:\n"
+        f"  oracle: {{command: {sys.executable}, args: {args},\n"
+        "    tools: {require_approval: [ask]}}\n"
+    )
+    make = partial(
+        create_app, tmp_path, offline=True, local=True, store="off",
+        control=Control(House(Capacity())),
+    )  # fmt: skip
+    with serving_app(make()) as served:
+        question = served.answer(ask)
+        assert question.startswith("**May I call `oracle__ask`?**")
+        served.reload(make)
+        said = [
+            *ask,
+            {"role": "assistant", "content": question},
+            {"role": "user", "content": "yes"},
+        ]
+        assert "asked: When?" in served.answer(said)
+        served.reload(make)
+        # Used up is used up, whatever has been loaded since.
+        assert "May I call" in served.answer(said)
+    assert asked.read_text() == "When?\n"

@@ -10,6 +10,7 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 
 import orjson
@@ -102,6 +103,11 @@ def signing_key(lookup: Lookup) -> bytes:
     for name in _SECRETS:
         if secret := lookup(Ref("env", name, default="")):
             return sha256(b"retinue approvals\0" + secret.encode("utf-8", "replace")).digest()
+    return _own_key()
+
+
+@cache
+def _own_key() -> bytes:
     return secrets.token_bytes(32)
 
 

@@ -13,7 +13,9 @@ from fastapi.responses import JSONResponse, Response
 
 from retinue import __version__
 from retinue.errors import RequestError, RetinueError
+from retinue.run.approvals import Approvals, ApprovalsInMemory
 from retinue.run.runtime import Runtime
+from retinue.run.sessions import Sessions, SessionsInMemory
 from retinue.serve.access import record_of
 from retinue.serve.metrics import CONTENT_TYPE, Metrics
 from retinue.serve.openapi import errors
@@ -34,10 +36,14 @@ Reload = Callable[[], Awaitable[list[str]]]
 
 @dataclass(slots=True)
 class Control:
-    """What outlives a reload. `reload` is None where the app's host does that itself."""
+    """What outlives a reload: also the runs that wait for their user's word, and what sessions are
+    to know. `reload` is None where the app's host does that itself.
+    """
 
     house: House
     reload: Reload | None = None
+    approvals: Approvals = field(default_factory=ApprovalsInMemory)
+    sessions: Sessions = field(default_factory=SessionsInMemory)
     started: float = field(default_factory=time.time)
     metrics: Metrics = field(init=False)
 

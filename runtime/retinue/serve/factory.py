@@ -116,7 +116,13 @@ def app_of(
     access = Access(chosen, os.environ)
     if exposed:
         access.refuse_open()
-    runtime = runtime_for(chosen, offline=offline, patience=PATIENCE)
+    runtime = runtime_for(
+        chosen,
+        offline=offline,
+        patience=PATIENCE,
+        sessions=control.sessions if control else None,
+        approvals=control.approvals if control else None,
+    )
     return app_for(
         runtime,
         created=created,
