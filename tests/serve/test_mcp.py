@@ -351,3 +351,14 @@ def test_too_much_is_refused() -> None:
 def test_the_protocol_is_imported_with_the_first_request() -> None:
     code = "import sys, retinue.serve.app; sys.exit('mcp.server' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_metrics_count_what_was_asked_here_too() -> None:
+    model = ScriptedModel(calls(("add", {"a": 1, "b": 2})), says("3"))
+    with served(model, [add]) as server:
+        async with client(server, ERAS[0]) as opened:
+            await opened.call_tool("tester", {"question": "1 + 2?"})
+        async with httpx.AsyncClient(trust_env=False) as http:
+            told = (await http.get(server.url + "/metrics")).text.splitlines()
+    assert 'retinue_tool_calls_total{agent="tester",tool="add"} 1.0' in told
+    assert 'retinue_requests_total{agent="tester",endpoint="/mcp",status="200"} 1.0' in told

@@ -153,7 +153,8 @@ class _App(FastAPI):
         self._access = access
         self._guarded = guarded
         self._metrics = control.metrics
-        self._metrics.names({path: one.path for one in table for path in one.paths})
+        paths = {path: one.path for one in table for path in one.paths}
+        self._metrics.names({**paths, **dict.fromkeys(MCP_PATHS, MCP_PATHS[0])})
         self._hot: dict[str, ASGIApp] = {}
         for endpoint in table:
             self._hot |= dict.fromkeys(endpoint.paths, Door(control.house, endpoint.app))

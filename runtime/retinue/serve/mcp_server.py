@@ -195,7 +195,7 @@ class AgentsServer:
         async with aclosing(run) as events:
             async for event in events:
                 if isinstance(event, RunFinished):
-                    record.usage = event.usage
+                    record.finish, record.usage = event, event.usage
                     return result_of(agent, event)
                 if isinstance(event, ToolStarted | ToolFinished):
                     steps += 1
