@@ -10,14 +10,16 @@ import time
 
 import httpx
 import pytest
-from serving import QUESTION, LoopRuntime, running
+from serving import QUESTION, LoopRuntime, eventually, running
 
 from retinue.serve.server import ServeError, listen
 from retinue.testing import ScriptedModel, says
 
 PROGRAM = """
+import asyncio
 import os
 import sys
+from pathlib import Path
 from retinue.serve import app_for
 from retinue.serve.server import listen, serve
 from serving import LoopRuntime
@@ -27,10 +29,17 @@ class Broken(LoopRuntime):
     async def __aenter__(self):
         raise RuntimeError("no luck today")
 
+class Slow(LoopRuntime):
+    async def __aenter__(self):
+        slow = Path(__file__).with_name("slow")
+        if slow.exists():
+            await asyncio.sleep(float(slow.read_text()))
+        return await super().__aenter__()
+
 def app():
     if "BROKEN" in os.environ:
         return app_for(Broken(ScriptedModel()))
-    return app_for(LoopRuntime(ScriptedModel()))
+    return app_for(Slow(ScriptedModel()), local=True)
 
 if __name__ == "__main__":
     workers = int(sys.argv[1])
@@ -134,6 +143,29 @@ def test_an_app_that_does_not_start_is_an_error(tmp_path, workers):
     assert process.returncode == 1
     assert "no luck today" in log
     assert "ServeError: the server did not start" in log
+
+
+def test_workers_that_take_their_time_to_start_replace_the_others(tmp_path):
+    process = program(tmp_path, 2)
+    try:
+        url = process.stdout.readline().strip()
+
+        def worker() -> int:
+            return httpx.get(f"{url}/status", trust_env=False, timeout=60).json()["process"]
+
+        before = {worker() for _ in range(20)}
+        (tmp_path / "slow").write_text("6")
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: not before & {worker() for _ in range(20)}, 60)
+        # Nor does one that never starts keep the server from stopping.
+        (tmp_path / "slow").write_text("600")
+        process.send_signal(signal.SIGHUP)
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 0, log
 
 
 @pytest.mark.parametrize("split", [None, 40])

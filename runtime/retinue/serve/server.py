@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from retinue.errors import RetinueError
 from retinue.serve.log import LogFormat, logging_config
@@ -29,6 +31,8 @@ GRACE = 9
 _BACKLOG = 2048
 _KEEP_ALIVE = 75
 _STUCK = 60
+_LONGEST_START = 60.0
+"""Seconds that a worker may take to replace another one: tool servers are waited for."""
 
 
 class ServeError(RetinueError):
@@ -220,6 +224,10 @@ class Server(uvicorn.Server):
             log.error("not reloaded, everything stays as it was: %s", error)
 
 
+_TICK = 0.05
+_STOPS = {signal.SIGINT, signal.SIGTERM}
+
+
 class _Workers(Multiprocess):
     """Several processes on one socket; tells when all are ready."""
 
@@ -235,6 +243,34 @@ class _Workers(Multiprocess):
         self.interrupted = True
         super().handle_int()
 
+    def restart_all(self) -> None:
+        """Replace each worker once another one answers, as uvicorn does; but let it take as long as
+        a start may, and stop at once where that is asked for.
+        """
+        for index, old in enumerate(self.processes):
+            new = Process(self.config, self.sockets)
+            new.start()
+            until = time.monotonic() + _LONGEST_START
+            while not (ready := new.is_ready(timeout=0.5)):
+                if self._stopping or not new.process.is_alive() or time.monotonic() > until:
+                    break
+                time.sleep(_TICK)
+            if not ready:
+                new.kill()
+                new.join()
+                if not self._stopping:
+                    log.error("not reloaded: a new worker did not start; the log says why")
+                return
+            old.terminate()
+            self.processes[index] = new
+            while old.process.is_alive() and not self._stopping:
+                old.process.join(_TICK)
+
+    @property
+    def _stopping(self) -> bool:
+        """Whether the end was asked for, also where that has still to be seen to."""
+        return self.should_exit.is_set() or bool({*self.signal_queue} & _STOPS)
+
     def init_processes(self) -> None:
         super().init_processes()
         for process in self.processes:
@@ -242,4 +278,5 @@ class _Workers(Multiprocess):
                 self.handle_signals()
                 if self.should_exit.is_set() or not process.process.is_alive():
                     return
+                time.sleep(_TICK)
         self._on_ready(self._listener.url)
