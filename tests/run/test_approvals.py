@@ -176,6 +176,29 @@ async def test_another_process_makes_the_call_where_the_request_tells_of_it(ledg
     assert sent[2].content == "I would."
 
 
+async def test_workers_make_a_call_once_between_them(ledger, tmp_path):
+    folder = tmp_path / "spent"
+    folder.mkdir()
+    model = ScriptedModel(calls(BOOK), says("Booked."))
+    now = [1_000.0]
+    kept = [ApprovalsInMemory(spent=folder, clock=lambda: now[0]) for _ in range(2)]
+    one, other = (
+        runtime({"clerk": model}, clerk(ledger), approvals=each, lookup=lambda _: "k")
+        for each in kept
+    )
+    async with one, other:
+        finish = end(await play(one, "clerk"))
+        (asked,) = finish.approvals
+        told = replace(said(finish, True), given=(Answer(asked.id, True, asked.call),))
+        for opened in (other, one, other):
+            await play(opened, "clerk", told)
+    assert ledger.lines == ["book a"]
+    # What nobody can answer any more is forgotten.
+    now[0] = asked.expires + 1.0
+    assert await kept[1].spend("new", int(now[0]) + 900)
+    assert [path.name for path in folder.iterdir()] == ["new"]
+
+
 async def test_a_process_without_the_key_believes_nothing(ledger):
     first, second = ScriptedModel(calls(BOOK)), ScriptedModel(says("What?"))
     async with runtime({"clerk": first}, clerk(ledger), lookup=lambda _: "k") as opened:

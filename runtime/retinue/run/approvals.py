@@ -1,6 +1,7 @@
 """A run that stops at a call its user has to agree to ⇄ the questions, and the run that goes on."""
 
 import logging
+import pathlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -46,12 +47,19 @@ class Approvals(Protocol):
 class ApprovalsInMemory:
     """Of one process, so that what another one has paused isn't found here.
 
-    It forgets the oldest runs beyond `most` or beyond `characters` of text in all of them.
+    It forgets the oldest runs beyond `most` or beyond `characters` of text in all of them. What was
+    answered is known to all processes that have the same folder `spent`, which has to be there.
     """
 
     def __init__(
-        self, *, most: int = 1_000, characters: int = 50_000_000, clock: Clock = time.time
+        self,
+        *,
+        most: int = 1_000,
+        characters: int = 50_000_000,
+        clock: Clock = time.time,
+        spent: pathlib.Path | None = None,
     ) -> None:
+        self._folder = spent
         self._most = most
         self._characters = characters
         self._clock = clock
@@ -75,14 +83,25 @@ class ApprovalsInMemory:
         return None if self._is_past(expires) else paused
 
     async def spend(self, key: str, expires: int) -> bool:
-        if key in self._spent:
+        if key in self._spent or not self._is_first(key):
             return False
         # Spent keys are few and short: an id has to be real before its key comes here.
         while self._spent and self._is_past(next(iter(self._spent.values()))):
-            self._spent.popitem(last=False)
+            past, _ = self._spent.popitem(last=False)
+            if self._folder:
+                (self._folder / past).unlink(missing_ok=True)
         self._spent[key] = expires
         if key in self._kept:
             self._forget(key)
+        return True
+
+    def _is_first(self, key: str) -> bool:
+        if self._folder is None:
+            return True
+        try:
+            (self._folder / key).touch(exist_ok=False)
+        except FileExistsError:
+            return False
         return True
 
     def _forget(self, key: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from retinue.run.approval_ids import KEY_VARIABLE
+from retinue.run.approvals import ApprovalsInMemory
 from retinue.serve.control import Control
 from retinue.serve.factory import create_app
 from retinue.serve.metrics import FOLDER_VARIABLE
@@ -24,6 +25,7 @@ from retinue.serve.overload import Capacity, House
 
 VARIABLE = "RETINUE_SERVE"
 _DOOR = "door"
+_SPENT = "approvals"
 
 
 def hand_over(**arguments: Any) -> str:
@@ -34,6 +36,7 @@ def hand_over(**arguments: Any) -> str:
     shared = Path(tempfile.mkdtemp(prefix="retinue-"))
     atexit.register(shutil.rmtree, shared, ignore_errors=True)
     (shared / _DOOR).write_bytes(b"\0")
+    (shared / _SPENT).mkdir()
     os.environ[FOLDER_VARIABLE] = str(shared)
     # All workers have to tell the same list of models.
     arguments = {"created": int(time.time()), **arguments}
@@ -49,7 +52,12 @@ def app() -> FastAPI:
     arguments = given["arguments"]
     capacity = Capacity(**arguments.pop("capacity", {}))
     make = partial(create_app, **arguments, capacity=capacity)
-    control = Control(House(capacity, _door(Path(given["shared"]))), partial(_restart, make))
+    shared = Path(given["shared"])
+    control = Control(
+        House(capacity, _door(shared)),
+        partial(_restart, make),
+        ApprovalsInMemory(spent=shared / _SPENT),
+    )
     return make(control=control)
 
 
