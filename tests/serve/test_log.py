@@ -90,6 +90,15 @@ def test_no_secret_of_the_environment_is_in_any_line(lines):
             assert "it was ***" in told
 
 
+def test_nor_in_the_line_of_a_request_that_quotes_one(lines):
+    told = RequestRecord("req_1", path=f"/v1/responses/{SECRET}", session="first-key-of-all")
+    for line in lines:
+        text = line.format(record("%s", told))
+        assert SECRET not in text
+        assert "first-key-of-all" not in text
+        assert "***" in text
+
+
 @given(st.text(st.characters()), st.text(st.characters(codec=None)))
 def test_whatever_is_said_a_line_is_one_object(message, session):
     for each in (

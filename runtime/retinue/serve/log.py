@@ -91,7 +91,10 @@ class JsonLines(logging.Formatter):
         }
         request = record.args[0] if isinstance(record.args, tuple) and record.args else None
         if isinstance(request, RequestRecord):
-            line |= {"message": f"{request.method} {request.status}".strip(), **_fields(request)}
+            told = {"message": f"{request.method} {request.status}".strip(), **_fields(request)}
+            # A caller may have put its key into its session's name, or the path.
+            hidden = self._secrets.hidden
+            line |= {k: hidden(v) if isinstance(v, str) else v for k, v in told.items()}
         else:
             line["message"] = self._secrets.hidden(record.getMessage())
             # For a line about a request that isn't the one that ends it.
