@@ -134,3 +134,14 @@ def test_the_bundle_file_in_the_docs_is_one_that_works(tmp_path):
     assert [*resolved(tmp_path, "dev")] == ["it"]
     assert resolved(tmp_path, "prod")["it"]["name"] == "it"
     assert set(ignored.split()) <= set((REPOSITORY / ".gitignore").read_text().split())
+
+
+def test_what_the_docs_say_beyond_an_agents_file_has_no_key_there():
+    text = (REPOSITORY / "docs" / "deploy.md").read_text(encoding="utf-8")
+    section = text.partition("### Beyond the agent's file")[2].partition("\n## ")[0]
+    [shown] = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    [(name, app)] = yaml.safe_load(shown)["targets"]["prod"]["resources"]["apps"].items()
+    whole = {"name": name, "source_code_path": ".", **app}
+    conforms(yaml.safe_dump({"bundle": {"name": "it"}, "resources": {"apps": {name: whole}}}))
+    assert not app.keys() & {"budget_policy_id", "telemetry_export_destinations", "permissions"}
+    assert not app.get("resources")
