@@ -107,3 +107,15 @@ def test_the_sandbox_of_scripts_is_one_of_the_checks(retinue, project):
         assert check["detail"] == "it has all layers: limits, files, calls, network"
     else:
         assert "lacks" in check["detail"] or "on Linux" in check["detail"]
+
+
+def test_what_sub_agents_need_is_looked_at_too(retinue, project):
+    write(project, started("good", "hostile.py"))
+    (project / "agents" / "boss.yaml").write_text(
+        "name: boss\nmodel: openai/gpt-test\ninstructions: Ask.\nsub_agents:\n  - helper\n"
+        "  - {agent: far, url: 'http://127.0.0.1:9/v1', api_key: '${secret.agents/far}'}\n"
+    )
+    found = checks(retinue("doctor", "boss", "-o", "json", OPENAI_API_KEY="sk-test"))
+    assert found["server good"]["state"] == "ok"
+    assert found["key ${secret.agents/far}"]["state"] == "failed"
+    assert "RETINUE_SECRET_AGENTS_FAR is not set" in found["key ${secret.agents/far}"]["detail"]

@@ -76,12 +76,14 @@ def _examined(
     from retinue.cli.script_check import scripts  # noqa: PLC0415
     from retinue.offline import twin  # noqa: PLC0415
     from retinue.run.references import environment  # noqa: PLC0415
+    from retinue.run.sub_agents import with_sub_agents  # noqa: PLC0415
 
     # What these would say is a check.
     for name in ("retinue.run", "databricks.sdk"):
         logging.getLogger(name).propagate = False
     stop_like_interrupted()
-    agents = tuple(map(twin, compilation.agents)) if offline else compilation.agents
+    asked = map(twin, compilation.agents) if offline else compilation.agents
+    agents = tuple(with_sub_agents(asked).values())
     lookup = environment()
 
     async def all_checks() -> "Iterator[Check]":

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from retinue import __version__
-from retinue.agent import Agent, Databricks, Http, Stdio, ToolServer
+from retinue.agent import Agent, Databricks, Http, RemoteAgent, Stdio, ToolServer
 from retinue.cli.online import verified
 from retinue.cli.online.credentials import check_credentials
 from retinue.cli.online.references import references
@@ -27,6 +27,7 @@ _FILES = (PROJECT_FILE, ".env", "databricks.yml")
 _SERVERS_AT_ONCE = 8
 
 State = Literal["ok", "warning", "failed"]
+_Holder = Deployment | ToolServer | RemoteAgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ async def keys(agents: Sequence[Agent], lookup: Lookup) -> list[Check]:
     found: dict[str, Check] = {}
     deployments = dict.fromkeys(d for agent in agents for d in _deployments(agent))
     tool_servers = dict.fromkeys(server for agent in agents for server in agent.mcp_servers)
-    holders: tuple[Deployment | ToolServer, ...] = (*deployments, *tool_servers)
+    elsewhere = dict.fromkeys(remote for agent in agents for remote in agent.remote_agents)
+    holders: tuple[_Holder, ...] = (*deployments, *tool_servers, *elsewhere)
     for holder in holders:
         for ref in references(holder):
             found.setdefault(str(ref), _key(ref, lookup))
@@ -101,9 +103,9 @@ def _deployments(agent: Agent) -> tuple[Deployment, ...]:
     return tuple(deployment for route in routes for deployment in route.deployments)
 
 
-def _is_managed(holder: Deployment | ToolServer) -> bool:
+def _is_managed(holder: _Holder) -> bool:
     """Whether the workspace's own credentials are what it needs."""
-    if isinstance(holder, ToolServer):
+    if not isinstance(holder, Deployment):
         return isinstance(holder.transport, Databricks)
     own = holder.api_base is not None or holder.api_key is not None
     return holder.provider == "databricks" and not own
