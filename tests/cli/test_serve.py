@@ -128,7 +128,8 @@ def test_a_rate_that_is_none(retinue):
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_keys_and_limits_reach_every_process(keyed, workers):
     args = ("--host", "0.0.0.0", "--workers", workers, "--rate-limit", "50/hour", "--max-body", "1")
-    with serving(keyed, *args, RETINUE_API_KEYS="one two") as (http, _):
+    with serving(keyed, *args, RETINUE_API_KEYS="one two") as (http, told):
+        assert "/v1/chat/completions -H 'authorization: Bearer KEY' -H" in told
         assert http.post(CHAT, json=QUESTION).status_code == 401
         headers = {"authorization": "Bearer two"}
         answer = http.post(CHAT, json=QUESTION, headers=headers)

@@ -185,7 +185,8 @@ def command(
     style = log_format.value if log_format else "json" if access.proxied else "text"
 
     def ready(url: str) -> None:
-        _greet(style, url, compiled, notes, asked)
+        keyed = access.modes[asked[0]] == "api_key"
+        _greet(style, url, compiled, notes, asked, keyed=keyed)
 
     if workers > 1:
         app = hand_over(**again, capacity=asdict(capacity))
@@ -217,10 +218,16 @@ def chosen_apis(text: str | None, known: Sequence[str]) -> list[str]:
 
 
 def _greet(
-    style: str, url: str, agents: tuple[Agent, ...], notes: list[str], asked: tuple[str, str]
+    style: str,
+    url: str,
+    agents: tuple[Agent, ...],
+    notes: list[str],
+    asked: tuple[str, str],
+    *,
+    keyed: bool,
 ) -> None:
     if style == "text":
-        typer.echo(_greeting(url, agents, notes, asked), err=True)
+        typer.echo(_greeting(url, agents, notes, asked, keyed=keyed), err=True)
         return
     for line in (*notes, _serving(url, agents)):
         logging.getLogger("retinue.serve").info("%s", line)
@@ -230,17 +237,26 @@ def _serving(url: str, agents: tuple[Agent, ...]) -> str:
     return f"Serving {', '.join(agent.name for agent in agents)} at {url}"
 
 
-def _greeting(url: str, agents: tuple[Agent, ...], notes: list[str], asked: tuple[str, str]) -> str:
+def _greeting(
+    url: str,
+    agents: tuple[Agent, ...],
+    notes: list[str],
+    asked: tuple[str, str],
+    *,
+    keyed: bool,
+) -> str:
+    """`keyed`: whether the agent that is asked is for holders of a key."""
     agent, question = asked
     message = {"role": "user", "content": question}
     body = json.dumps({"model": agent, "stream": True, "messages": [message]})
+    key = " -H 'authorization: Bearer KEY'" if keyed else ""
     quoted = body.replace("'", "\\u0027")
     return "\n".join(
         [
             _serving(url, agents),
             *notes,
             "",
-            f"  curl -N {url}/v1/chat/completions -H 'content-type: application/json' \\",
+            f"  curl -N {url}/v1/chat/completions{key} -H 'content-type: application/json' \\",
             f"    -d '{quoted}'",
             "",
         ]
