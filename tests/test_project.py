@@ -22,6 +22,11 @@ def test_a_folder_without_agents_is_no_project(tmp_path):
         Project.at(tmp_path)
 
 
+def test_where_there_is_no_project_the_message_says_how_one_begins(tmp_path):
+    with pytest.raises(ProjectError, match=r"no agents/ folder in .* by writing agents/NAME\.yaml"):
+        Project.find(tmp_path)
+
+
 def test_agent_files_are_sorted_and_hidden_ones_left_out(root):
     for name in ("b.yaml", "a.yml", ".hidden.yaml", "_draft.yaml", "notes.txt"):
         (root / "agents" / name).touch()

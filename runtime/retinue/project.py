@@ -36,7 +36,10 @@ class Project:
         for folder in (here, *here.parents):
             if (folder / "agents").is_dir():
                 return cls(folder)
-        return cls.at(start)
+        raise ProjectError(
+            f"there is no agents/ folder in {here} or above it. Run in a project's folder, name it "
+            "with -C, or begin one by writing agents/NAME.yaml."
+        )
 
     @property
     def dotenv(self) -> Path:
