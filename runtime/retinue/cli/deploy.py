@@ -56,7 +56,7 @@ def command(
     from retinue.cli.live import stop_like_interrupted  # noqa: PLC0415
 
     there = read_target(opened, named_values(variables), target)
-    say("checks", f"{len(agents)} agents for the target {there.name}")
+    say("checks", f"{len(agents)} agent{'s' * (len(agents) != 1)} for the target {there.name}")
     words = _words(there, profile, variables)
     if approve:
         words.append("--auto-approve")

@@ -28,7 +28,7 @@ _HOST = Ref("workspace", "host", default="")
 
 _LOG_IN = (
     "log in with `databricks auth login --host https://<workspace>`, or set DATABRICKS_HOST and "
-    "DATABRICKS_TOKEN, or run with --offline"
+    "DATABRICKS_TOKEN; ask, chat and serve also run with --offline"
 )
 
 # Shares of a token's life: from the first on another is asked for, after the second it is dead.
