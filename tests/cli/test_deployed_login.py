@@ -131,5 +131,7 @@ targets:
 
 def test_an_unknown_suffix_is_told(project):
     (project / "databricks.yml").write_text("bundle: {name: tried}\n")
-    with pytest.raises(UsageError, match="--var app_suffix"):
+    with pytest.raises(
+        UsageError, match=r"declare it in databricks\.yml, or give --var app_suffix=…"
+    ):
         read_target(Project.at(project), {}, None).app_name("helper")

@@ -50,7 +50,9 @@ class Target:
         """
         suffix = self.variables.value(_SUFFIX)
         if suffix.value is None:
-            raise UsageError(f"{suffix.problem}: give --var {_SUFFIX}=…, or the app's --url")
+            raise UsageError(
+                f"{suffix.problem}: declare it in {_BUNDLE_FILE}, or give --var {_SUFFIX}=…"
+            )
         return agent + suffix.value
 
     def root(self, user: str) -> str:
