@@ -80,6 +80,7 @@ def test_metrics_count_what_was_asked(site):
     )
     assert http.post(CHAT, json=BODY).status_code == 200
     assert http.post(CHAT, json={}).status_code == 400
+    assert http.post("/api/mcp", json={}).status_code == 400
     text = http.get("/metrics").text
     ours = [line for line in text.splitlines() if line.startswith("retinue_")]
     assert (
@@ -87,6 +88,7 @@ def test_metrics_count_what_was_asked(site):
         in ours
     )
     assert 'retinue_requests_total{agent="",endpoint="/chat/completions",status="400"} 1.0' in ours
+    assert 'retinue_requests_total{agent="",endpoint="/mcp",status="400"} 1.0' in ours
     assert 'retinue_tool_calls_total{agent="tester",tool="look"} 1.0' in ours
     assert 'retinue_tokens_total{agent="tester",kind="output"} 8.0' in ours
     assert "retinue_runs 0.0" in ours
