@@ -2,21 +2,25 @@
 
     python benchmarks/serve.py
 
-Four servers on loopback answer the same bytes: a bare ASGI app, this app around a run whose events
-are ready, this app around the whole loop with a model in the same process, and that with every run
-traced, to a collector in another process. They are asked in turn, round by round; the ratios are
-medians over the rounds. Takes about 20 seconds.
+Five servers on loopback answer the same bytes: a bare ASGI app, this app around a run whose events
+are ready, this app around the whole loop with a model in the same process, that with every run
+traced, to a collector in another process, and that with every run in the log of a store. They are
+asked in turn, round by round; the ratios are medians over the rounds. Takes about 25 seconds.
 """
 
 import asyncio
+import atexit
 import multiprocessing
 import os
+import shutil
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,7 +41,9 @@ from retinue.run.messages import Message
 from retinue.run.ports import ModelRequest
 from retinue.run.runtime import Runtime
 from retinue.serve import app_for
+from retinue.serve.request_log import LogSettings
 from retinue.serve.server import Server, listen, server_config
+from retinue.store.address import Address
 from retinue.testing import route
 
 COLLECTOR = "BENCHMARK_COLLECTOR"
@@ -97,7 +103,7 @@ class TracedRuntime(Runtime):
         super().__init__([replace(a, observability=observability) for a in agents], **options)
 
 
-def retinue_app(kind: type[Runtime]) -> Callable:
+def retinue_app(kind: type[Runtime], **options: Any) -> Callable:
     instructions = Instructions(text="Be brief.", origin="benchmark", literal=True)
     agent = Agent(
         name="words",
@@ -106,7 +112,14 @@ def retinue_app(kind: type[Runtime]) -> Callable:
         instructions=instructions,
         digest="0" * 16,
     )
-    return app_for(kind([agent], models={"ready": Ready}))
+    return app_for(kind([agent], models={"ready": Ready}), **options)
+
+
+def logged_app(kind: type[Runtime]) -> Callable:
+    """The same, each request in the log of a store in SQLite."""
+    folder = Path(tempfile.mkdtemp(prefix="retinue-benchmark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return retinue_app(kind, store=Address(file=folder / "state.db"), log=LogSettings(folder))
 
 
 def bare_app(_: object = None) -> Callable:
@@ -165,6 +178,7 @@ APPS = {
     "server": (retinue_app, ReadyRuntime),
     "server + loop": (retinue_app, Runtime),
     "server + loop, traced": (retinue_app, TracedRuntime),
+    "server + loop, logged": (logged_app, Runtime),
 }
 
 

@@ -310,15 +310,26 @@ class Lakebase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """Whether the store has a log of `requests`, with their `messages`, and for how long."""
+
+    requests: bool = True
+    messages: bool = False
+    retention_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """Where state is kept: at a URL that starts with sqlite: or postgresql:, or in Lakebase.
 
-    The URL `off` is nowhere. `files` is a folder, or a volume's path, for the bytes of files.
+    The URL `off` is nowhere, and neither of both is the usual place. `files` is a folder, or a
+    volume's path, for the bytes of files.
     """
 
     url: Text | None = None
     lakebase: Lakebase | None = None
     files: Text | None = None
+    log: Log = Log()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

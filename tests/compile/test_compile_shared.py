@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compile_projects import compiled as compiled_folder
 
-from retinue.agent import Agent, Auth, Http, Lakebase, Stdio, Store
+from retinue.agent import Agent, Auth, Http, Lakebase, Log, Stdio, Store
 from retinue.compile.document import read_document
 from retinue.compile.merge import merged
 from retinue.compile.report import Report
@@ -171,6 +171,11 @@ def test_a_runtime_refuses_what_it_can_not_do(tmp_path: Path) -> None:
         ("off", Store(url="off")),
         ("{url: 'postgresql://me@db/x'}", Store(url="postgresql://me@db/x")),
         ("{lakebase: agents}", Store(lakebase=Lakebase(name="agents"))),
+        ("{log: {requests: false}}", Store(log=Log(requests=False))),
+        (
+            "{url: off, log: {messages: true, retention_days: 7}}",
+            Store(url="off", log=Log(messages=True, retention_days=7)),
+        ),
         (
             "{lakebase: {name: projects/p/branches/b/endpoints/e, database: '${secret.lake/db}'}}",
             Store(
@@ -189,9 +194,11 @@ def test_where_state_is_kept(tmp_path: Path, written: str, store: Store) -> None
     Runtime([agent])
 
 
-@pytest.mark.parametrize("written", ["{}", "{url: off, lakebase: agents}"])
-def test_a_store_is_in_one_place(tmp_path: Path, written: str) -> None:
-    files = {"retinue.yaml": f"store: {written}\n", "agents/a.yaml": MINIMAL}
+def test_a_store_is_in_one_place(tmp_path: Path) -> None:
+    files = {
+        "retinue.yaml": "store: {url: off, lakebase: agents}\n",
+        "agents/a.yaml": MINIMAL,
+    }
     assert codes(compiled(tmp_path, files)) == ["conflicting-keys"]
 
 

@@ -12,11 +12,12 @@ ROOT = Path("/project")
 
 
 def test_a_file_in_the_project_unless_told_otherwise():
-    assert store_address(None, ROOT) == Address(file=ROOT / ".retinue" / "state.db")
+    usual = Address(file=ROOT / ".retinue" / "state.db")
+    assert store_address(None, ROOT) == store_address(Store(), ROOT) == usual
 
 
 def test_nothing_in_an_app_unless_told_otherwise():
-    assert store_address(None, ROOT, app=True) is None
+    assert store_address(None, ROOT, app=True) is store_address(Store(), ROOT, app=True) is None
     said = Store(url="postgresql://db/agents")
     assert store_address(said, ROOT, app=True) == Address(url="postgresql://db/agents")
 

@@ -78,7 +78,7 @@ def command(
         typer.Option(
             metavar="LIST",
             help="The surfaces to serve, with commas between them: chat, responses, invocations, "
-            "mcp, models, files, docs, operation (default: all).",
+            "mcp, models, files, logs, docs, operation (default: all).",
         ),
     ] = None,
     compat: Annotated[
@@ -134,6 +134,7 @@ def command(
     from retinue.serve.factory import agents_store, app_of, create_app  # noqa: PLC0415
     from retinue.serve.generations import Generations  # noqa: PLC0415
     from retinue.serve.overload import Capacity, House  # noqa: PLC0415
+    from retinue.serve.request_log import log_settings  # noqa: PLC0415
     from retinue.serve.server import listen, serve  # noqa: PLC0415
     from retinue.serve.worker import hand_over  # noqa: PLC0415
 
@@ -145,6 +146,7 @@ def command(
         if checks_callers(os.environ) and access.unchecked:
             raise UsageError(_NO_CHECK.format(", ".join(access.unchecked)))
     address = agents_store(compiled, opened, store)
+    log = log_settings(compiled, opened.root)
     capacity = Capacity(
         max_body=max_body * _MEGABYTE,
         max_concurrency=max_concurrency,
@@ -195,7 +197,7 @@ def command(
     control = Control(House(capacity))
     route = model and compilation.routes.get(model, model)
     chosen = {**options, "model": route, "capacity": capacity, "control": control}
-    generations = Generations(app_of(compiled, store=address, **chosen))
+    generations = Generations(app_of(compiled, store=address, log=log, **chosen))
     control.reload = partial(
         generations.reload, partial(create_app, **again, capacity=capacity, control=control)
     )

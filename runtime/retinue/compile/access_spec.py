@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from retinue.compile.fields import Boolean, NonEmpty, Reference, Shorthand, Spec
+from retinue.compile.fields import Boolean, Integer, NonEmpty, Reference, Shorthand, Spec
 
 
 class AuthSpec(Spec):
@@ -42,8 +42,28 @@ class LakebaseSpec(Spec):
     )
 
 
+class LogSpec(Spec):
+    """The log of requests."""
+
+    hints: ClassVar = {"retention": "use `retention_days`", "content": "use `messages`"}
+
+    requests: Boolean = Field(
+        default=True,
+        description="Whether there is one: who asked which agent, when, and what came of it.",
+        examples=[True],
+    )
+    messages: Boolean = Field(
+        default=False,
+        description="Whether questions, calls and answers are part of it.",
+        examples=[True],
+    )
+    retention_days: Annotated[Integer, Field(ge=1, le=3650)] = Field(
+        default=30, description="After how many days a request is forgotten.", examples=[30]
+    )
+
+
 class StoreSpec(Spec):
-    """Where state is kept: exactly one of `url` and `lakebase`."""
+    """Where state is kept: at most one of `url` and `lakebase`."""
 
     hints: ClassVar = {
         "path": "use `url: sqlite:///…`",
@@ -66,6 +86,11 @@ class StoreSpec(Spec):
         description="Where the bytes of callers' files are kept: a folder, or a path in a Unity "
         "Catalog volume. By default a folder beside SQLite's file, and nowhere with PostgreSQL.",
         examples=["/Volumes/main/agents/files"],
+    )
+    log: LogSpec = Field(
+        default_factory=LogSpec.model_construct,
+        description="What is logged of requests, and for how long.",
+        examples=[{"retention_days": 90}],
     )
 
 

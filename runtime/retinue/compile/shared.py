@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retinue.agent import Auth, Lakebase, Observability, Store, Variable
+from retinue.agent import Auth, Lakebase, Log, Observability, Store, Variable
 from retinue.compile.access_spec import AuthSpec, LakebaseSpec, ObservabilitySpec, StoreSpec
 from retinue.compile.document import read_document
 from retinue.compile.interpolate import CompileContext, Interpolation
@@ -158,16 +158,19 @@ class _File:
     def _store(self, spec: StoreSpec | None, root: Node) -> Store | None:
         if spec is None:
             return None
-        if (spec.url is None) == (spec.lakebase is None):
-            message = "a store has a `url`, or is in `lakebase`: exactly one of them"
+        log = Log(**spec.log.model_dump())
+        if spec.url is not None and spec.lakebase is not None:
+            message = "a store has a `url`, or is in `lakebase`: one of them, not both"
             self.report.error(root.at(("store",)), message, "conflicting-keys")
             return None
         files = None
         if spec.files is not None:
             files = reference(spec.files, root, ("store", "files"), self.report, line=True)
         if spec.lakebase:
-            lake = self._lakebase(spec.lakebase, root)
-            return lake and replace(lake, files=files)
+            lakebase = self._lakebase(spec.lakebase, root)
+            return Store(lakebase=lakebase, files=files, log=log) if lakebase else None
+        if spec.url is None:
+            return Store(files=files, log=log)
         path = ("store", "url")
         url = reference(spec.url, root, path, self.report, line=True)
         if url is None:
@@ -179,13 +182,13 @@ class _File:
         if isinstance(url, str) and _PASSWORD.search(url):
             hint = "keep the URL in a secret: ${secret.scope/key}"
             self.report.error(place, "the URL holds a password", "secret-in-clear", hint)
-        return Store(url=url, files=files)
+        return Store(url=url, files=files, log=log)
 
-    def _lakebase(self, spec: LakebaseSpec, root: Node) -> Store | None:
+    def _lakebase(self, spec: LakebaseSpec, root: Node) -> Lakebase | None:
         path = ("store", "lakebase")
         name = reference(spec.name, root, (*path, "name"), self.report, line=True)
         database = reference(spec.database, root, (*path, "database"), self.report, line=True)
-        return Store(lakebase=Lakebase(name=name, database=database)) if name and database else None
+        return Lakebase(name=name, database=database) if name and database else None
 
     def _observability(self, spec: ObservabilitySpec | None, root: Node) -> Observability | None:
         if spec is None:

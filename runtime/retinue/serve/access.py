@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from retinue.errors import RequestError
 from retinue.run.caller import Caller
 from retinue.run.events import RunFinished, Usage
+from retinue.run.messages import Message as Said
 from retinue.run.remote_address import DEPTH_HEADER
 from retinue.serve.identity import ANYONE, Identity
 
@@ -29,8 +30,9 @@ class RequestRecord:
     """What is known of a request: filled in as it goes along, and told by the log line.
 
     `headers` are for its answer, `received` its own, in ASGI's form; `trace_id` is of its run's
-    trace, where there is one; `finish` is its run's last event; `begin` is called when its body
-    is there and a run would start.
+    trace, where there is one; `finish` is its run's last event, and `said` the conversation that
+    it was asked; `begin` is called when its body is there and a run would start. `observers` are
+    told when it is over.
     """
 
     id: str
@@ -43,11 +45,19 @@ class RequestRecord:
     identity: Identity = ANYONE
     usage: Usage | None = None
     finish: RunFinished | None = None
+    said: Sequence[Said] = ()
     fault: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     received: Iterable[tuple[bytes, bytes]] = ()
     begin: Callable[[], None] | None = None
+    observers: "tuple[Observer, ...]" = ()
     started: float = field(default_factory=time.perf_counter)
+
+    def over(self) -> None:
+        """What came of it is known, and the last of its answer is about to go out. Idempotent."""
+        observers, self.observers = self.observers, ()
+        for observe in observers:
+            observe(self)
 
     def __str__(self) -> str:
         pairs = {
@@ -80,6 +90,10 @@ class RequestRecord:
         return self.identity.caller(metadata, self.session, int(told or 0))
 
 
+Observer = Callable[[RequestRecord], None]
+"""Takes a request that is over. It must not raise, and it must not wait for anybody."""
+
+
 def record_of(scope: Scope) -> RequestRecord:
     """The record of the request that `scope` belongs to; a fresh one outside of AccessLog."""
     found: RequestRecord | None = scope.get(_KEY)
@@ -89,11 +103,14 @@ def record_of(scope: Scope) -> RequestRecord:
 
 
 class AccessLog:
-    """ASGI middleware: `x-request-id` on every answer; a line when it is over, and `counted`."""
+    """ASGI middleware: `x-request-id` on every answer; when it is over, `observers` and a line.
 
-    def __init__(self, app: ASGIApp, counted: Callable[[RequestRecord], None]) -> None:
+    The observers come before the last of the answer: who has all of it can count on them.
+    """
+
+    def __init__(self, app: ASGIApp, *observers: Observer) -> None:
         self._app = app
-        self._counted = counted
+        self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -101,6 +118,7 @@ class AccessLog:
             return
         record = RequestRecord(_id_of(scope), scope["method"], scope["path"])
         record.received = scope["headers"]
+        record.observers = self._observers
         scope[_KEY] = record
         record.headers.append((b"x-request-id", record.id.encode()))
 
@@ -108,13 +126,15 @@ class AccessLog:
             if message["type"] == "http.response.start":
                 record.status = record.status or message["status"]
                 message["headers"] = [*message.get("headers", ()), *record.headers]
+            elif not message.get("more_body"):
+                record.over()
             await send(message)
 
         try:
             await self._app(scope, receive, tagged)
         finally:
+            record.over()
             log.info("%s", record)
-            self._counted(record)
 
 
 def _id_of(scope: Scope) -> str:

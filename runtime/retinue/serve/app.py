@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -28,11 +28,13 @@ from retinue.serve.hosts import LocalHosts
 from retinue.serve.info import HEALTH_PATHS, Info
 from retinue.serve.kept_conversations import kept_conversations
 from retinue.serve.kept_responses import kept_responses
+from retinue.serve.logs import logs
 from retinue.serve.mcp import METHODS as MCP_METHODS
 from retinue.serve.mcp import PATHS as MCP_PATHS
 from retinue.serve.mcp import McpEndpoint
 from retinue.serve.openapi import document
 from retinue.serve.overload import Capacity, Door, House
+from retinue.serve.request_log import LogSettings, RequestLog
 from retinue.serve.responses import responses
 from retinue.serve.state import State
 from retinue.serve.wire.errors import ErrorAnswer, RefusedError, answer, http_error
@@ -46,7 +48,17 @@ OPEN_PATHS = frozenset(
 )
 """What is answered without a key: nothing in it tells of an agent that needs one."""
 
-APIS = ("chat", "responses", "invocations", "mcp", "models", "files", "docs", "operation")
+APIS = (
+    "chat",
+    "responses",
+    "invocations",
+    "mcp",
+    "models",
+    "files",
+    "logs",
+    "docs",
+    "operation",
+)
 """The surfaces that can be switched off. What a load balancer asks is always answered."""
 
 
@@ -59,6 +71,7 @@ def app_for(
     created: int | None = None,
     local: bool = False,
     store: Address | None = None,
+    log: LogSettings | None = None,
     control: Control | None = None,
     apis: Collection[str] = APIS,
     compat: Compat = "off",
@@ -68,9 +81,10 @@ def app_for(
     `access` says who may call, by default what the agents say, for a process that no proxy of
     Databricks stands before. `created` (what `/v1/models` says) is in Unix seconds, by default
     now. `local` says that only this machine reaches the app: where it checks no callers it then
-    answers to no public name. State is kept at `store`, where there is one. `control` is what the
-    server is operated by, and outlives the app; `apis` are the surfaces that it has, and `compat`
-    says whether it has those of older agent servers. Raises AccessError.
+    answers to no public name. State is kept at `store`, where there is one, and with `log` the
+    requests too. `control` is what the server is operated by, and outlives the app; `apis` are the
+    surfaces that it has, and `compat` says whether it has those of older agent servers. Raises
+    AccessError.
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
@@ -80,25 +94,36 @@ def app_for(
     state = State(store)
     files = KeptFiles(state)
     runtime.attachments.open_file = files.open
-    background = Background(runtime, state, capacity.background)
+    requests = RequestLog(store, log, runtime.agents) if store and log else None
+    observers = (requests.keep,) if requests else ()
+    background = Background(runtime, state, capacity.background, observers)
     every = endpoints(background, pace, capacity.max_body, proxied=access.proxied)
     table = tuple(one for one in every if one.operation.tag in apis)
     guarded = local and bool(access.unchecked)
     mcp = McpEndpoint(runtime, max_body=capacity.max_body)
-    lifespan = _lifespan(runtime, mcp, state, files, background)
-    app = _App(table, access, control, lifespan, guarded=guarded)
+    lifespan = _lifespan(runtime, mcp, state, files, background, requests=requests)
+    app = _App(table, access, control, lifespan, requests, guarded=guarded)
     if "mcp" in apis:
         door = Door(control.house, mcp)
         app.router.routes += [Route(path, door, methods=MCP_METHODS) for path in MCP_PATHS]
     posts = [one.paths[0] for one in table]
-    info = Info(runtime, created or int(time.time()), posts, control.house, state)
-    kept = kept_responses(background), kept_conversations(state)
+    info = Info(
+        runtime,
+        created or int(time.time()),
+        posts,
+        house=control.house,
+        state=state,
+        requests=requests,
+    )
+    kept = [kept_responses(background), kept_conversations(state)] if "responses" in apis else []
+    if requests and "logs" in apis:
+        kept.append(logs(requests, anyone=local and not access.checks))
     for prefix in PREFIXES:
         if "models" in apis:
             named = prefix == PREFIXES[0]
             app.include_router(info.models(), prefix=prefix, include_in_schema=named)
         app.include_router(info.status(), prefix=prefix, include_in_schema=prefix == "")
-        for router in kept if "responses" in apis else ():
+        for router in kept:
             app.include_router(router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
         if "files" in apis:
             app.include_router(file_routes(files), prefix=prefix, include_in_schema=False)
@@ -134,6 +159,7 @@ class _App(FastAPI):
         access: Access,
         control: Control,
         lifespan: Any,
+        requests: RequestLog | None,
         *,
         guarded: bool,
     ) -> None:
@@ -152,6 +178,7 @@ class _App(FastAPI):
         self._table = table
         self._access = access
         self._guarded = guarded
+        self._requests = requests
         self._metrics = control.metrics
         paths = {path: one.path for one in table for path in one.paths}
         self._metrics.names({**paths, **dict.fromkeys(MCP_PATHS, MCP_PATHS[0])})
@@ -167,7 +194,11 @@ class _App(FastAPI):
         front: ASGIApp = _Front(self._hot, super().build_middleware_stack())
         if self._access.checks:
             front = Gate(self._access, OPEN_PATHS, front)
-        return AccessLog(LocalHosts(front) if self._guarded else front, self._metrics.count)
+        observers = [self._metrics.count]
+        if self._requests:
+            self._metrics.watch(self._requests)
+            observers.append(self._requests.keep)
+        return AccessLog(LocalHosts(front) if self._guarded else front, *observers)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
@@ -195,11 +226,19 @@ class _Front:
 
 
 def _lifespan(
-    runtime: Runtime, mcp: McpEndpoint, state: State, files: KeptFiles, background: Background
+    runtime: Runtime,
+    mcp: McpEndpoint,
+    state: State,
+    files: KeptFiles,
+    background: Background,
+    *,
+    requests: RequestLog | None,
 ) -> Any:
+    log = requests or nullcontext()
+
     @asynccontextmanager
     async def opened(_app: FastAPI) -> AsyncGenerator[None, None]:
-        async with runtime, state, aclosing(files), background, aclosing(mcp):
+        async with runtime, state, aclosing(files), log, background, aclosing(mcp):
             runtime.warm()
             yield
 

@@ -44,9 +44,10 @@ class Asking:
             identity.subject or request.user,
             (*before, *request.messages),
         )
+        self.record.said = (*lead, *before, *self.turn.said)
         return self.runtime.run(
             self.agent.name,
-            (*lead, *before, *self.turn.said),
+            self.record.said,
             options=replace(request.options, timeout=self.timeout),
             caller=self.record.caller(request.metadata),
             request=self.record,

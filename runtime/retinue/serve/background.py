@@ -11,6 +11,7 @@ from starlette.responses import Response as HttpResponse
 
 from retinue.errors import RequestError, RetinueError, StoreDownError
 from retinue.run.runtime import Runtime
+from retinue.serve.access import Observer
 from retinue.serve.frames import FrameResponse
 from retinue.serve.identity import Identity
 from retinue.serve.state import State
@@ -36,13 +37,16 @@ class Background:
 
     A run is this process's as long as the store says so. Somebody else cancels it there, and a
     process that is gone loses it there; each process looks every second. Responses that are old are
-    forgotten on the way.
+    forgotten on the way. `observers` are told of runs that are over.
     """
 
-    def __init__(self, runtime: Runtime, state: State, most: int) -> None:
+    def __init__(
+        self, runtime: Runtime, state: State, most: int, observers: tuple[Observer, ...] = ()
+    ) -> None:
         self.runtime = runtime
         self.state = state
         self._most = most
+        self._observers = observers
         self._working: dict[str, asyncio.Task[None]] = {}
         self._news = News()
         self._strays: set[str] = set()
@@ -111,7 +115,7 @@ class Background:
 
     def _begin(self, claim: Claim, identity: Identity | None = None) -> None:
         """`identity` is None where only the order tells who asked."""
-        work = Work(self.runtime, self.state, claim, self._news)
+        work = Work(self.runtime, self.state, claim, self._news, self._observers)
         task = asyncio.create_task(work.do(identity))
         self._working[claim.response_id] = task
         task.add_done_callback(lambda _: self._working.pop(claim.response_id, None))

@@ -40,9 +40,10 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
     )
     steps = steps_mode(header(scope, STEPS_HEADER), agent.serving.steps)
     head = Head(request.model or agent.name, agent.digest)
+    record.said = heard(request.messages, agent.serving.system_messages)
     run = runtime.run(
         agent.name,
-        heard(request.messages, agent.serving.system_messages),
+        record.said,
         options=request.options,
         caller=record.caller(request.metadata),
         request=record,

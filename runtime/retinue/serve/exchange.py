@@ -121,7 +121,7 @@ class Exchange:
             asked = self._prepare(await read_json_body(scope, receive, self._max_body), scope)
             if isinstance(asked, Streamed):
                 async with hang_up, stream:
-                    await _stream(asked, stream)
+                    await _stream(asked, stream, record)
                     _note(record, asked)
                 await stream.end()
             elif isinstance(asked, Elsewhere):
@@ -150,18 +150,22 @@ class Exchange:
             await _fail(asked.told(told) if asked else told, record, stream, asked, send)
 
 
-async def _stream(asked: Streamed, stream: EventStream) -> None:
+async def _stream(asked: Streamed, stream: EventStream, record: RequestRecord) -> None:
     hops = []
     async with aclosing(asked.run) as events:
         async for event in events:
             frames = asked.wire.frames(event)
+            if asked.wire.finish:
+                _note(record, asked)
+                if asked.settle:
+                    frames += await asked.settle()
+                # The caller may take these frames for the end, and not wait for the rest.
+                record.over()
             if frames:
                 await stream.write(frames)
             elif isinstance(event, ModelRetried):
                 hops.append(event)
                 stream.headers = hops_header(hops)
-            if asked.settle and asked.wire.finish:
-                await stream.write(await asked.settle())
 
 
 async def _fold(asked: Whole) -> tuple[bytes, Mapping[str, str]]:

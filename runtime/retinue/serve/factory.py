@@ -19,6 +19,7 @@ from retinue.serve.app import APIS, app_for
 from retinue.serve.compat import Compat
 from retinue.serve.control import Control
 from retinue.serve.overload import Capacity
+from retinue.serve.request_log import LogSettings, log_settings
 from retinue.store.address import Address, store_address
 from retinue.values import JsonValue
 
@@ -72,6 +73,7 @@ def create_app(
         local=local,
         exposed=exposed,
         store=agents_store(compiled, place, store),
+        log=log_settings(compiled, place.root),
         control=control,
         apis=apis,
         compat=compat,
@@ -106,6 +108,7 @@ def app_of(
     capacity: Capacity | None,
     local: bool,
     store: Address | None,
+    log: LogSettings | None,
     exposed: bool = False,
     control: Control | None = None,
     apis: Collection[str] = APIS,
@@ -125,6 +128,7 @@ def app_of(
     )
     return app_for(
         runtime,
+        log=log,
         created=created,
         access=access,
         capacity=capacity,

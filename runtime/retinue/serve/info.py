@@ -16,6 +16,7 @@ from retinue.serve.access import record_of
 from retinue.serve.openapi import errors
 from retinue.serve.operations import ANYTHING, NUMBER, TEXT, many, shape
 from retinue.serve.overload import House
+from retinue.serve.request_log import RequestLog
 from retinue.serve.state import State
 from retinue.serve.wire.agents import agent_info, agent_list, readiness
 from retinue.serve.wire.models import find_agent, model_list, model_object, open_agents
@@ -72,13 +73,21 @@ class Info:
     """
 
     def __init__(
-        self, runtime: Runtime, created: int, posts: Sequence[str], house: House, state: State
+        self,
+        runtime: Runtime,
+        created: int,
+        posts: Sequence[str],
+        *,
+        house: House,
+        state: State,
+        requests: RequestLog | None = None,
     ) -> None:
         self._runtime = runtime
         self._created = created
         self._posts = posts
         self._house = house
         self._state = state
+        self._requests = requests
 
     def _open(self, request: Request) -> Mapping[str, Agent]:
         """The agents that this caller may know of."""
@@ -152,7 +161,9 @@ class Info:
             summary="Whether agents can run, and their tool servers: 503 where none can",
             responses={
                 **_told(
-                    shape(status=TEXT, agents=ANYTHING, servers=ANYTHING),
+                    shape(
+                        status=TEXT, agents=ANYTHING, servers=ANYTHING, optional={"log": ANYTHING}
+                    ),
                     {
                         "status": "ready",
                         "agents": {"genie-analyst": True},
@@ -168,10 +179,14 @@ class Info:
             agents = {name: able[name] for name in self._open(request)}
             if self._house.shut:
                 status = "draining"
-            servers = {name: known[name] for name in agents}
+            told: dict[str, Any] = {"servers": {name: known[name] for name in agents}}
+            if self._requests:
+                told["log"] = self._requests.health
+                if status == "ready" and told["log"]["state"] != "ok":
+                    status = "degraded"
             bad = status in ("not_ready", "draining")
             code = HTTPStatus.SERVICE_UNAVAILABLE if bad else HTTPStatus.OK
-            return JSONResponse({"status": status, "agents": agents, "servers": servers}, code)
+            return JSONResponse({"status": status, "agents": agents, **told}, code)
 
         @router.get(
             "/healthcheck",

@@ -45,7 +45,7 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
     record = record_of(scope)
     identity = record.identity
     agent = _agent(runtime.agents, request.model, identity.closed)
-    record.agent = agent.name
+    record.agent, record.said = agent.name, request.messages
     record.session = session_name(
         header(scope, SESSION_HEADER),
         metadata,

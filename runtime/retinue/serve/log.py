@@ -49,7 +49,7 @@ def logging_config(level: str = "info", style: LogFormat = "text") -> dict[str, 
     }
 
 
-class _Secrets:
+class Secrets:
     """Values of the environment that no line may hold: what is named as a secret is one."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
@@ -67,7 +67,7 @@ class TextLines(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__(_LINE)
-        self._secrets = _Secrets(os.environ)
+        self._secrets = Secrets(os.environ)
 
     def format(self, record: logging.LogRecord) -> str:
         return self._secrets.hidden(super().format(record))
@@ -80,7 +80,7 @@ class JsonLines(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._secrets = _Secrets(os.environ)
+        self._secrets = Secrets(os.environ)
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

@@ -174,13 +174,15 @@ class AgentsServer:
             if told.unexpected:
                 log.error("request_id=%s failed", record.id, exc_info=error)
             return failure(told)
+        finally:
+            record.over()
 
     async def _run(
         self, context: Context, scope: Scope, agent: Agent, given: Asked
     ) -> CallToolResult:
         record = record_of(scope)
         identity = record.identity
-        record.agent = agent.name
+        record.agent, record.said = agent.name, given.conversation
         record.session = session_name(
             header(scope, SESSION_HEADER), given.metadata, identity.subject, given.conversation
         )

@@ -21,6 +21,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from retinue.run.events import RunFinished, Usage
 from retinue.serve.access import RequestRecord
+from retinue.serve.request_log import RequestLog
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -57,6 +58,11 @@ class Metrics:
         self._calls = Counter(
             "retinue_tool_calls", "Tools that agents called.", ["agent", "tool"], registry=own
         )
+        self._dropped = Counter(
+            "retinue_log_dropped", "Requests that the log had no room for.", registry=own
+        )
+        self._log: RequestLog | None = None
+        self._told = 0
         if not _shared():
             # Files hold no functions.
             Gauge("retinue_runs", "Runs under way.", registry=own).set_function(running)
@@ -65,8 +71,15 @@ class Metrics:
         """Call paths so."""
         self._endpoints = endpoints
 
+    def watch(self, requests: RequestLog) -> None:
+        """Tell of what this log of requests has no room for."""
+        self._log = requests
+
     def count(self, record: RequestRecord) -> None:
         """Take a request that is over."""
+        if self._log and (more := self._log.dropped - self._told) > 0:
+            self._told += more
+            self._dropped.inc(more)
         endpoint = self._endpoints.get(record.path, "other")
         self._requests.labels(endpoint, record.agent, str(record.status)).inc()
         if not record.agent:

@@ -11,7 +11,7 @@ from retinue.agent import Agent
 from retinue.errors import StoreDownError
 from retinue.run.events import ModelFinished, RunFinished
 from retinue.run.runtime import Runtime
-from retinue.serve.access import RequestRecord, new_id
+from retinue.serve.access import Observer, RequestRecord, new_id
 from retinue.serve.asking import Asking
 from retinue.serve.identity import Identity
 from retinue.serve.state import State
@@ -65,12 +65,20 @@ class News:
 class Work:
     """One run. It is given up without a word where the store says that it isn't this process's."""
 
-    def __init__(self, runtime: Runtime, state: State, claim: Claim, news: News) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        state: State,
+        claim: Claim,
+        news: News,
+        observers: tuple[Observer, ...] = (),
+    ) -> None:
         self._runtime = runtime
         self._state = state
         self._claim = claim
         self._id = claim.response_id
         self._news = news
+        self._observers = observers
         self._frames: list[bytes] = []
         self._first = self._count = 0
         self._more = asyncio.Event()
@@ -99,6 +107,7 @@ class Work:
         record = RequestRecord(new_id(), "RUN", f"/v1/responses/{self._id}")
         record.identity = identity or order.identity
         record.agent = order.agent
+        record.observers = self._observers
         self._news.begin(self._id)
         try:
             if agent and why is None:
@@ -110,8 +119,11 @@ class Work:
                 await self._fail(head, wire, _interrupted(why or ""), record)
         except LostError:
             record.fault = "lost"
+            # Whoever has it next tells of it.
+            record.observers = ()
         except asyncio.CancelledError:
             record.fault = "stopped"
+            record.observers = ()
             raise
         except Exception as error:
             shown = in_responses_terms(answer(error))
@@ -121,6 +133,7 @@ class Work:
                 await self._fail(head, wire, shown, record)
         finally:
             self._news.tell(self._id, last=True)
+            record.over()
             logging.getLogger("retinue.access").info("%s", record)
 
     def _refusal(self, agent: Agent | None) -> str | None:

@@ -75,7 +75,7 @@ def _database(
 ) -> Address | None:
     if given is not None:
         return _at(given, root)
-    if store is None:
+    if store is None or (store.url is None and store.lakebase is None):
         return None if app else Address(file=root / _FOLDER / _FILE)
     if store.lakebase:
         _check_driver()
