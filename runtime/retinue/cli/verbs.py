@@ -21,6 +21,8 @@ VERBS = {
     "deploy": "Deploy all agents: check, bundle, `databricks bundle deploy`, start, ask each one.",
     "rollback": "Run an earlier deployment of an agent's app again: its files, as they were.",
     "logs": "Print what a deployed agent's app and its platform wrote, times in UTC.",
+    "stats": "Sum up the requests in the log of the project's store: how many, tokens, cost and "
+    "time.",
     "proxy": "Open an OpenAI endpoint on this machine that asks a deployed agent as you.",
     "register": "Register an agent's version as a version of a model in Unity Catalog.",
     "schema": "Print the JSON Schema of agents/NAME.yaml or retinue.yaml, for editors and other "
