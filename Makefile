@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 PYTHON ?=
 PORT ?= 8000
+# Most of the suite waits for processes: more testers than cores.
+TESTERS ?= 4
 AGENT ?= genie-analyst
 Q ?= Which three franchises sold most in May 2024?
 # As a variable of the shell's, so that nothing in a question is taken for a command.
@@ -33,7 +35,7 @@ chat: $(RUN_READY) ## talk with the agent offline
 	@exec $(BIN)/retinue chat $(AGENT) --offline
 
 test: $(DEV_READY) ## run the whole suite
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 test-clients: $(DEV_READY) ## ask a served agent with real OpenAI clients (CLIENTS="openai-3 litellm")
 	$(BIN)/python tests/clients/run.py $(CLIENTS)

@@ -207,7 +207,7 @@ def test_the_databricks_proxy_says_who_calls(guarded):
     assert http.post(CHAT, json=BODY, headers=USER).status_code == 200
     (caller,) = runtime.callers
     assert caller.session
-    assert replace(caller, session=None) == Caller(
+    assert replace(caller, session=None, owner="") == Caller(
         user_id="4711@1234",
         user_name="Ada Lovelace",
         user_email="ada@example.com",

@@ -7,6 +7,7 @@ from serving import QUESTION
 from retinue.diagnostics import CompileError
 from retinue.errors import ProjectError
 from retinue.serve import create_app, worker
+from retinue.serve.metrics import FOLDER_VARIABLE
 
 CHAT = "/v1/chat/completions"
 
@@ -86,6 +87,8 @@ async def test_offline_answers_without_an_account(project):
 
 def test_a_worker_makes_the_app_that_was_handed_over(project, monkeypatch):
     monkeypatch.setenv(worker.VARIABLE, "")
+    # What it shares with other workers is this test's alone.
+    monkeypatch.setenv(FOLDER_VARIABLE, "")
     factory = worker.hand_over(project=str(project), agents=["support"], offline=True)
     assert factory == "retinue.serve.worker:app"
     app = worker.app()
