@@ -35,7 +35,7 @@ Node.js v20.11.1
 NPM = """npm error code E404
 npm error 404 Not Found - GET https://registry.example.com/nope
 npm error
-npm error A complete log of this run can be found in: /root/.npm/_logs/x.log
+npm error A complete log of this run can be found in: /home/me/.npm/_logs/x.log
 """
 UVX = """  x No solution found when resolving tool dependencies:
   ╰─▶ Because nope was not found and you require nope, nothing can be done.
