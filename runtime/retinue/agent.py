@@ -6,12 +6,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from retinue.databricks_app import DatabricksApp
 from retinue.diagnostics import Location
 from retinue.pins import ServerPins
 from retinue.route import Deployment, Route
 from retinue.values import JsonValue, Template, Text
 
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
+_USUAL_APP = DatabricksApp()
 
 VariableType = Literal["string", "integer", "number", "boolean"]
 
@@ -236,55 +238,6 @@ class Serving:
     system_messages: Literal["append", "ignore", "refuse"] = "append"
 
 
-PrincipalKind = Literal["user", "group", "service_principal"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permission:
-    """Who (`kind` and `name`) may do what with the app."""
-
-    kind: PrincipalKind
-    name: str
-    level: Literal["CAN_USE", "CAN_MANAGE"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppResource:
-    """A resource of a Databricks App. `fields` are those of its kind in the bundle's own terms;
-    a bundle variable in them stays as written.
-    """
-
-    name: str
-    kind: str
-    fields: tuple[tuple[str, str], ...]
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telemetry:
-    """Tables of Unity Catalog, by their full names, for what the platform collects of an app."""
-
-    logs_table: str
-    metrics_table: str
-    traces_table: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabricksApp:
-    """The app that serves the agent; instances count from 1 to 5.
-
-    `budget_policy` is an id. Bundle variables in it and in `telemetry` stay as written.
-    """
-
-    compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = "MEDIUM"
-    min_instances: int = 1
-    max_instances: int = 1
-    permissions: tuple[Permission, ...] = ()
-    extra_resources: tuple[AppResource, ...] = ()
-    budget_policy: str | None = None
-    telemetry: Telemetry | None = None
-
-
 AuthMode = Literal["databricks", "api_key", "none"]
 
 
@@ -385,7 +338,7 @@ class Agent:
     guardrails: Guardrails = Guardrails()
     compaction: Compaction | None = None
     serving: Serving = Serving()
-    app: DatabricksApp = DatabricksApp()
+    app: DatabricksApp = _USUAL_APP
     auth: Auth | None = None
     store: Store | None = None
     observability: Observability | None = None

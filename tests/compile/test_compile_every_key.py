@@ -8,20 +8,17 @@ from test_compile_projects import compiled as compiled_folder
 
 from retinue.agent import (
     Agent,
-    AppResource,
     Compaction,
     Databricks,
-    DatabricksApp,
     Guardrail,
     Guardrails,
     Http,
-    Permission,
     RemoteAgent,
     Serving,
-    Telemetry,
 )
 from retinue.compile import CompileContext, compile_agents
 from retinue.compile.sub_agents import MAX_DEPTH
+from retinue.databricks_app import AppResource, DatabricksApp, Permission, Telemetry
 from retinue.errors import NotSupportedError
 from retinue.project import Project
 from retinue.route import Bound, Deployment, Price, Timeouts

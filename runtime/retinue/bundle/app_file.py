@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from retinue.agent import AppResource, Permission, Telemetry
 from retinue.bundle.derive import EXPERIMENT
 from retinue.bundle.plan import AppPlan, EnvVar
 from retinue.bundle.spaces import OwnSpace
+from retinue.databricks_app import AppResource, Permission, Telemetry
 
 MARKER = "# Made by `retinue bundle`"
 """How every file starts that this room writes: files without it are never removed."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from retinue.agent import (
     Agent,
-    AppResource,
     Databricks,
     DatabricksKind,
     LocalSpace,
@@ -25,6 +24,7 @@ from retinue.bundle.agents import BundledAgent
 from retinue.bundle.names import named
 from retinue.bundle.spaces import OwnSpace
 from retinue.bundle.written import Written
+from retinue.databricks_app import AppResource
 from retinue.route import Deployment, Route
 from retinue.values import Ref, Template, Text
 

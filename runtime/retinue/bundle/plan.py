@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from retinue.agent import Agent, AppResource, Permission, Telemetry
+from retinue.agent import Agent
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.derive import Needs, derive
 from retinue.bundle.names import DIGEST_PREFIX, secret_variable
 from retinue.bundle.references import References
 from retinue.bundle.spaces import OwnSpace
+from retinue.databricks_app import AppResource, Permission, Telemetry
 from retinue.errors import RetinueError
 
 MAX_RESOURCES = 20

@@ -2,17 +2,7 @@
 
 from collections.abc import Mapping
 
-from retinue.agent import (
-    AppResource,
-    Compaction,
-    DatabricksApp,
-    Guardrail,
-    Guardrails,
-    Permission,
-    PrincipalKind,
-    Serving,
-    Telemetry,
-)
+from retinue.agent import Compaction, Guardrail, Guardrails, Serving
 from retinue.compile.conduct_spec import GuardrailsSpec, ServeSpec, SessionSpec
 from retinue.compile.deploy_spec import (
     DatabricksAppSpec,
@@ -26,6 +16,7 @@ from retinue.compile.report import Report
 from retinue.compile.source_text import decode_text
 from retinue.compile.spec import MAX_DESCRIPTION, DescriptionSpec
 from retinue.compile.tree import Node, Path
+from retinue.databricks_app import AppResource, DatabricksApp, Permission, PrincipalKind, Telemetry
 from retinue.diagnostics import Location
 from retinue.values import Text
 
