@@ -10,6 +10,7 @@ from serving import LoopRuntime
 
 from retinue.errors import ModelError
 from retinue.serve import app_for
+from retinue.serve.options import ServeOptions
 from retinue.serve.request_log import LogSettings
 from retinue.serve.server import listen, serve
 from retinue.store.address import Address
@@ -24,7 +25,12 @@ def main(where: str, folder: str) -> None:
     }
     listener = listen("127.0.0.1", 0)
     serve(
-        app_for(LoopRuntime(models), store=address, log=LogSettings(Path(folder)), local=True),
+        app_for(
+            LoopRuntime(models),
+            store=address,
+            log=LogSettings(Path(folder)),
+            options=ServeOptions(reach="local"),
+        ),
         listener,
         on_ready=lambda url: print(url, flush=True),
         log_level="error",

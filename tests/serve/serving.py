@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import httpx
 import openai
+from fastapi import FastAPI
 
 from retinue.agent import Agent
 from retinue.run.attachments import Attachments
@@ -19,9 +20,11 @@ from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import Model
 from retinue.serve import app_for
+from retinue.serve.options import ServeOptions
 from retinue.serve.server import Server, listen, server_config
 from retinue.testing import FakeToolbox, ScriptedModel, agent
 
+_OPTIONS = frozenset(field.name for field in fields(ServeOptions))
 QUESTION = [{"role": "user", "content": "hi"}]
 
 
@@ -156,10 +159,17 @@ class Running:
         return httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
 
 
+def app_with(runtime: LoopRuntime | Stage, **said) -> FastAPI:
+    """What `app_for` makes of its own arguments and of what ServeOptions are made of."""
+    options = {name: said.pop(name) for name in list(said) if name in _OPTIONS}
+    return app_for(runtime, **said, options=ServeOptions(**options))
+
+
 @contextmanager
 def running(runtime: LoopRuntime | Stage, *, protocol=None, **options) -> Iterator[Running]:
+    """A server with these options, as `app_with` takes them."""
     listener = listen("127.0.0.1", 0)
-    config = server_config(app_for(runtime, **options), log_level="info")
+    config = server_config(app_with(runtime, **options), log_level="info")
     config.http = protocol or config.http
     config.timeout_graceful_shutdown = 1
     ready = threading.Event()

@@ -9,7 +9,7 @@ from retinue.agent import Auth
 from retinue.errors import UsageError
 from retinue.run.runtime import Runtime
 from retinue.serve.admission import Access
-from retinue.serve.compat_settings import allowed_apis, checks_callers, store_url
+from retinue.serve.compat_settings import allowed_apis, refuse_unchecked, store_url
 from retinue.serve.control import Control
 from retinue.serve.overload import Capacity, House
 from retinue.store.address import Address
@@ -129,7 +129,7 @@ def test_a_restart_serves_the_files_anew(serving):
         return ["tester"]
 
     control = Control(House(Capacity()), reload)
-    options = {"control": control, "compat": "restart", "local": True}
+    options = {"control": control, "compat": "restart", "reach": "local"}
     with serving(LoopRuntime(ScriptedModel()), **options).http as http:
         assert http.post("/restart").json() == {"status": "restarted", "agents": ["tester"]}
 
@@ -148,7 +148,10 @@ def test_the_settings_of_older_servers():
     assert "models" in allowed_apis("agent logs")
     with pytest.raises(UsageError, match="there is no mode 'all'"):
         allowed_apis("all")
-    assert checks_callers({"FORCE_AUTH": "True"}) and not checks_callers({"FORCE_AUTH": "0"})
+    refuse_unchecked({"FORCE_AUTH": "0"}, ["sales"])
+    refuse_unchecked({"FORCE_AUTH": "True"}, [])
+    with pytest.raises(UsageError, match="who calls sales"):
+        refuse_unchecked({"FORCE_AUTH": "True"}, ["sales"])
     parts = {"HOST": "db", "NAME": "logs", "USER": "me", "PASSWORD": "p@ss/word"}
     env = {f"LOGGING_DB_{key}": value for key, value in parts.items()}
     assert store_url(env) is None

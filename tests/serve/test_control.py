@@ -27,13 +27,13 @@ def site(serving):
     """`site(control=…, access=…)`: a client of a server with one agent."""
     opened: list[httpx.Client] = []
 
-    def start(*script, env=None, mode=None, functions=(), local=True, **options) -> httpx.Client:
+    def start(*script, env=None, mode=None, functions=(), reach="local", **options) -> httpx.Client:
         chosen = agent("tester", auth=mode and Auth(mode=mode))
         runtime = LoopRuntime(
             ScriptedModel(*(script or [says("hello")])), functions=functions, agents=[chosen]
         )
         access = Access([chosen], env or {})
-        opened.append(serving(runtime, access=access, local=local, **options).http)
+        opened.append(serving(runtime, access=access, reach=reach, **options).http)
         return opened[-1]
 
     yield start
@@ -61,11 +61,11 @@ def test_prompts_with_their_text_for_those_who_may(serving):
     )
     chosen = agent("tester", instructions=instructions)
     runtime = LoopRuntime(ScriptedModel(), agents=[chosen])
-    for local in (True, False):
-        with serving(runtime, local=local, access=Access([chosen], {})).http as http:
+    for reach in ("local", None):
+        with serving(runtime, reach=reach, access=Access([chosen], {})).http as http:
             (told,) = http.get("/v1/prompts").json()["data"]
         assert told["variables"][0]["name"] == "region"
-        assert told.get("text") == ("Be {{ region }}." if local else None)
+        assert told.get("text") == ("Be {{ region }}." if reach else None)
 
 
 def test_metrics_count_what_was_asked(site):
@@ -129,20 +129,20 @@ def test_reload_tells_why_it_has_not(site):
 @pytest.mark.parametrize("path", ["/v1/admin/drain", "/v1/admin/reload"])
 class TestWhoMay:
     def test_holders_of_an_admin_key(self, site, path):
-        http = site(env=KEYS, mode="api_key", local=False)
+        http = site(env=KEYS, mode="api_key", reach=None)
         assert http.post(path).status_code == 401
         plain = http.post(path, headers=bearer("plain"))
         assert (plain.status_code, code(plain)) == (403, "permission_denied")
         assert http.post(path, headers=bearer("chief")).status_code in {200, 409}
 
     def test_an_admin_key_opens_no_agent(self, site, path):
-        http = site(env=KEYS, mode="api_key", local=False)
+        http = site(env=KEYS, mode="api_key", reach=None)
         assert http.post(CHAT, json=BODY, headers=bearer("chief")).status_code == 401
         assert path
 
     def test_named_users_behind_the_proxy(self, site, path):
         env = {**DATABRICKS, "RETINUE_ADMINS": "ada@example.com, 4711"}
-        http = site(env=env, local=False)
+        http = site(env=env, reach=None)
         for headers, status in (
             ({"x-forwarded-email": "ada@example.com"}, {200, 409}),
             ({"x-forwarded-user": "4711"}, {200, 409}),
@@ -153,7 +153,7 @@ class TestWhoMay:
             assert http.post(path, headers=headers).status_code in status
 
     def test_nobody_by_a_header_where_no_proxy_stands(self, site, path):
-        http = site(env={"RETINUE_ADMINS": "ada@example.com"}, local=False)
+        http = site(env={"RETINUE_ADMINS": "ada@example.com"}, reach=None)
         headers = {"x-forwarded-email": "ada@example.com"}
         assert http.post(path, headers=headers).status_code == 403
 

@@ -8,6 +8,7 @@ from retinue.diagnostics import CompileError
 from retinue.errors import ProjectError
 from retinue.serve import create_app, worker
 from retinue.serve.metrics import FOLDER_VARIABLE
+from retinue.serve.options import ServeOptions
 
 CHAT = "/v1/chat/completions"
 
@@ -89,7 +90,9 @@ def test_a_worker_makes_the_app_that_was_handed_over(project, monkeypatch):
     monkeypatch.setenv(worker.VARIABLE, "")
     # What it shares with other workers is this test's alone.
     monkeypatch.setenv(FOLDER_VARIABLE, "")
-    factory = worker.hand_over(project=str(project), agents=["support"], offline=True)
+    factory = worker.hand_over(
+        ServeOptions(), project=str(project), agents=["support"], offline=True
+    )
     assert factory == "retinue.serve.worker:app"
     app = worker.app()
     assert list(agents_of(app)) == ["support"]

@@ -10,13 +10,14 @@ from functools import partial
 import httpx
 import pytest
 from fastapi import FastAPI
-from serving import QUESTION, LoopRuntime, eventually
+from serving import QUESTION, LoopRuntime, app_with, eventually
 
 from retinue.errors import UsageError
 from retinue.run.events import TextDelta
 from retinue.serve import app_for, create_app
 from retinue.serve.control import Control
 from retinue.serve.generations import Generations
+from retinue.serve.options import ServeOptions
 from retinue.serve.overload import Capacity, House
 from retinue.serve.server import Server, listen, server_config
 from retinue.store.address import Address
@@ -51,7 +52,7 @@ class OurServer(Server):
 
 @contextmanager
 def site(first: LoopRuntime, **options):
-    with serving_app(app_for(first, **options)) as served:
+    with serving_app(app_with(first, **options)) as served:
         yield served
 
 
@@ -194,7 +195,7 @@ def test_a_run_that_waits_for_its_user_goes_on_after_a_reload(tmp_path):
         "    tools: {require_approval: [ask]}}\n"
     )
     make = partial(
-        create_app, tmp_path, offline=True, local=True, store="off",
+        create_app, tmp_path, offline=True, store="off", options=ServeOptions(reach="local"),
         control=Control(House(Capacity())),
     )  # fmt: skip
     with serving_app(make()) as served:

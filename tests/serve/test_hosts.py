@@ -10,7 +10,7 @@ from retinue.testing import ScriptedModel, agent
 
 @pytest.fixture(scope="module")
 def server():
-    with running(LoopRuntime(ScriptedModel()), local=True) as one:
+    with running(LoopRuntime(ScriptedModel()), reach="local") as one:
         yield one
 
 
@@ -58,7 +58,7 @@ def test_who_asks_for_a_key_or_is_reached_from_elsewhere_answers_to_any_name(ser
     keyed = Access([agent("tester", auth=Auth(mode="api_key"))], {VARIABLE: "some-key"})
     key = {"host": "example.com", "authorization": "Bearer some-key"}
     for server, headers in (
-        (serving(runtime, local=True, access=keyed), key),
+        (serving(runtime, reach="local", access=keyed), key),
         (serving(runtime), {"host": "example.com"}),
     ):
         with server.http as http:

@@ -335,7 +335,7 @@ def test_a_session_of_another_process_goes_on_here() -> None:
     ],
 )
 def test_pages_of_other_sites_are_refused(headers: dict[str, str], status: int) -> None:
-    with running(LoopRuntime(ScriptedModel()), local=True) as server:
+    with running(LoopRuntime(ScriptedModel()), reach="local") as server:
         answer = httpx.post(f"{server.url}/mcp", json=INITIALIZE, headers=JSON | headers)
         assert answer.status_code == status
         # There is no stream of a server's own messages.

@@ -36,7 +36,7 @@ def site(serving, address, tmp_path):
         runtime = LoopRuntime(model, functions=[add], agents=[chosen])
         log = LogSettings(tmp_path / "spool", messages=messages, **settings)
         access = Access([chosen], env or {})
-        server = serving(runtime, access=access, local=True, store=store, log=log)
+        server = serving(runtime, access=access, reach="local", store=store, log=log)
         opened.append(server.http)
         return opened[-1]
 

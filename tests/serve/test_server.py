@@ -21,6 +21,7 @@ import os
 import sys
 from pathlib import Path
 from retinue.serve import app_for
+from retinue.serve.options import ServeOptions
 from retinue.serve.server import listen, serve
 from serving import LoopRuntime
 from retinue.testing import ScriptedModel
@@ -39,7 +40,7 @@ class Slow(LoopRuntime):
 def app():
     if "BROKEN" in os.environ:
         return app_for(Broken(ScriptedModel()))
-    return app_for(Slow(ScriptedModel()), local=True)
+    return app_for(Slow(ScriptedModel()), options=ServeOptions(reach="local"))
 
 if __name__ == "__main__":
     workers = int(sys.argv[1])

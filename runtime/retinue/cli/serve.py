@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -43,11 +42,6 @@ _MEGABYTE = 1024 * 1024
 _NO_PROXY = (
     "note: no Databricks proxy stands before this process: callers are not checked, which is why "
     "only this machine reaches it"
-)
-
-_NO_CHECK = (
-    "AGENT_AUTH_ENABLED or FORCE_AUTH is set, and nothing would check who calls {}: write "
-    "`auth: {{mode: api_key}}` in the agent's file or in retinue.yaml and set RETINUE_API_KEYS"
 )
 
 
@@ -127,12 +121,12 @@ def command(
     # Off the start-up path: these bring in the runtime and fastapi.
     from retinue.cli.live import OFFLINE_BANNER, example, offline_gaps  # noqa: PLC0415
     from retinue.serve.admission import Access  # noqa: PLC0415
-    from retinue.serve.app import APIS  # noqa: PLC0415
     from retinue.serve.compat_settings import allowed_apis as modes_apis  # noqa: PLC0415
-    from retinue.serve.compat_settings import checks_callers, store_url  # noqa: PLC0415
+    from retinue.serve.compat_settings import refuse_unchecked, store_url  # noqa: PLC0415
     from retinue.serve.control import Control  # noqa: PLC0415
     from retinue.serve.factory import agents_store, app_of, create_app  # noqa: PLC0415
     from retinue.serve.generations import Generations  # noqa: PLC0415
+    from retinue.serve.options import APIS, ServeOptions  # noqa: PLC0415
     from retinue.serve.overload import Capacity, House  # noqa: PLC0415
     from retinue.serve.request_log import log_settings  # noqa: PLC0415
     from retinue.serve.server import listen, serve  # noqa: PLC0415
@@ -142,9 +136,8 @@ def command(
         raise UsageError("--allowed-modes and --allow-restart need --compat")
     access = Access(compiled, os.environ)
     if compat:
+        refuse_unchecked(os.environ, access.unchecked)
         store = store or store_url(os.environ)
-        if checks_callers(os.environ) and access.unchecked:
-            raise UsageError(_NO_CHECK.format(", ".join(access.unchecked)))
     address = agents_store(compiled, opened, store)
     log = log_settings(compiled, opened.root)
     capacity = Capacity(
@@ -156,18 +149,19 @@ def command(
     listener = listen(host, port)
     if not listener.loopback:
         access.refuse_open()
-    options: dict[str, Any] = {
+    apis = modes_apis(allowed_modes) if allowed_modes is not None else None
+    options = ServeOptions(
+        capacity=capacity,
+        # Of the server, not of each worker: a client must not see it change.
+        created=int(time.time()),
+        reach="local" if listener.loopback else "public",
+        apis=tuple(chosen_apis(allowed_apis, APIS) if apis is None else apis),
+        compat=("restart" if allow_restart else "on") if compat else "off",
+    )
+    served: dict[str, Any] = {
         "offline": offline,
         "model": model,
         "settings": model_settings(temperature, max_tokens),
-        # Of the server, not of each worker: a client must not see it change.
-        "created": int(time.time()),
-        "local": listener.loopback,
-        "exposed": not listener.loopback,
-        "apis": chosen_apis(allowed_apis, APIS)
-        if allowed_modes is None
-        else modes_apis(allowed_modes),
-        "compat": ("restart" if allow_restart else "on") if compat else "off",
     }
     notes = [OFFLINE_BANNER, *offline_gaps(compiled)] if offline else []
     if "databricks" in access.modes.values() and not access.proxied:
@@ -180,7 +174,7 @@ def command(
         "variables": named_values(variables),
         "target": target,
         "store": store,
-        **options,
+        **served,
     }
 
     style: Literal["text", "json"]
@@ -191,16 +185,14 @@ def command(
         _greet(style, url, compiled, notes, asked, keyed=keyed)
 
     if workers > 1:
-        app = hand_over(**again, capacity=asdict(capacity))
+        app = hand_over(options, **again)
         serve(app, listener, workers=workers, on_ready=ready, log_format=style)
         return
     control = Control(House(capacity))
-    route = model and compilation.routes.get(model, model)
-    chosen = {**options, "model": route, "capacity": capacity, "control": control}
-    generations = Generations(app_of(compiled, store=address, log=log, **chosen))
-    control.reload = partial(
-        generations.reload, partial(create_app, **again, capacity=capacity, control=control)
-    )
+    served["model"] = model and compilation.routes.get(model, model)
+    how: dict[str, Any] = {"options": options, "control": control}
+    generations = Generations(app_of(compiled, store=address, log=log, **served, **how))
+    control.reload = partial(generations.reload, partial(create_app, **again, **how))
     serve(generations, listener, on_ready=ready, on_hangup=control.reload, log_format=style)
 
 

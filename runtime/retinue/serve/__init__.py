@@ -2,5 +2,6 @@
 
 from retinue.serve.app import app_for
 from retinue.serve.factory import create_app
+from retinue.serve.options import ServeOptions
 
-__all__ = ["app_for", "create_app"]
+__all__ = ["ServeOptions", "app_for", "create_app"]

@@ -1,14 +1,14 @@
 """A Runtime → the ASGI app around it: routes, who may call, error answers and the log line."""
 
 import time
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retinue import __version__
@@ -17,15 +17,13 @@ from retinue.run.runtime import Runtime
 from retinue.serve import docs
 from retinue.serve.access import AccessLog, record_of
 from retinue.serve.admission import Access, Gate
-from retinue.serve.answers import Pace
-from retinue.serve.background import Background
-from retinue.serve.compat import Compat, CompatRoutes
+from retinue.serve.compat import CompatRoutes
 from retinue.serve.control import Control
-from retinue.serve.endpoints import PREFIXES, Endpoint, endpoints
+from retinue.serve.endpoints import PREFIXES, endpoints
 from retinue.serve.files import file_routes
-from retinue.serve.files_kept import KeptFiles
 from retinue.serve.hosts import LocalHosts
 from retinue.serve.info import HEALTH_PATHS, Info
+from retinue.serve.keeping import Keeping
 from retinue.serve.kept_conversations import kept_conversations
 from retinue.serve.kept_responses import kept_responses
 from retinue.serve.logs import logs
@@ -33,10 +31,10 @@ from retinue.serve.mcp import METHODS as MCP_METHODS
 from retinue.serve.mcp import PATHS as MCP_PATHS
 from retinue.serve.mcp import McpEndpoint
 from retinue.serve.openapi import document
-from retinue.serve.overload import Capacity, Door, House
-from retinue.serve.request_log import LogSettings, RequestLog
+from retinue.serve.options import ServeOptions
+from retinue.serve.overload import Door, House
+from retinue.serve.request_log import LogSettings
 from retinue.serve.responses import responses
-from retinue.serve.state import State
 from retinue.serve.wire.errors import ErrorAnswer, RefusedError, answer, http_error
 from retinue.serve.wire.mistakes import invalid
 from retinue.store.address import Address
@@ -48,121 +46,132 @@ OPEN_PATHS = frozenset(
 )
 """What is answered without a key: nothing in it tells of an agent that needs one."""
 
-APIS = (
-    "chat",
-    "responses",
-    "invocations",
-    "mcp",
-    "models",
-    "files",
-    "logs",
-    "docs",
-    "operation",
-)
-"""The surfaces that can be switched off. What a load balancer asks is always answered."""
-
 
 def app_for(
     runtime: Runtime,
     *,
-    pace: Pace | None = None,
-    capacity: Capacity | None = None,
     access: Access | None = None,
-    created: int | None = None,
-    local: bool = False,
     store: Address | None = None,
     log: LogSettings | None = None,
     control: Control | None = None,
-    apis: Collection[str] = APIS,
-    compat: Compat = "off",
+    options: ServeOptions | None = None,
 ) -> FastAPI:
     """The app that serves the runtime's agents, and opens the runtime for as long as it lives.
 
     `access` says who may call, by default what the agents say, for a process that no proxy of
-    Databricks stands before. `created` (what `/v1/models` says) is in Unix seconds, by default
-    now. `local` says that only this machine reaches the app: where it checks no callers it then
-    answers to no public name. State is kept at `store`, where there is one, and with `log` the
-    requests too. `control` is what the server is operated by, and outlives the app; `apis` are the
-    surfaces that it has, and `compat` says whether it has those of older agent servers. Raises
+    Databricks stands before. State is kept at `store`, where there is one, and with `log` the
+    requests too. `control` is what the server is operated by, and outlives the app. Raises
     AccessError.
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
-    capacity = capacity or Capacity()
+    options = options or ServeOptions()
     access = access or Access(runtime.agents.values())
-    control = control or Control(House(capacity))
-    state = State(store)
-    files = KeptFiles(state)
-    runtime.attachments.open_file = files.open
-    requests = RequestLog(store, log, runtime.agents) if store and log else None
-    observers = (requests.keep,) if requests else ()
-    background = Background(runtime, state, capacity.background, observers)
-    every = endpoints(background, pace, capacity.max_body, proxied=access.proxied)
-    table = tuple(one for one in every if one.operation.tag in apis)
-    guarded = local and bool(access.unchecked)
-    mcp = McpEndpoint(runtime, max_body=capacity.max_body)
-    lifespan = _lifespan(runtime, mcp, state, files, background, requests=requests)
-    app = _App(table, access, control, lifespan, requests, guarded=guarded)
-    if "mcp" in apis:
-        door = Door(control.house, mcp)
-        app.router.routes += [Route(path, door, methods=MCP_METHODS) for path in MCP_PATHS]
-    posts = [one.paths[0] for one in table]
-    info = Info(
-        runtime,
-        created or int(time.time()),
-        posts,
-        house=control.house,
-        state=state,
-        requests=requests,
-    )
-    kept = [kept_responses(background), kept_conversations(state)] if "responses" in apis else []
-    if requests and "logs" in apis:
-        kept.append(logs(requests, anyone=local and not access.checks))
-    for prefix in PREFIXES:
-        if "models" in apis:
-            named = prefix == PREFIXES[0]
-            app.include_router(info.models(), prefix=prefix, include_in_schema=named)
-        app.include_router(info.status(), prefix=prefix, include_in_schema=prefix == "")
-        for router in kept:
-            app.include_router(router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
-        if "files" in apis:
-            app.include_router(file_routes(files), prefix=prefix, include_in_schema=False)
-    if compat != "off" and "chat" in apis:
-        older = CompatRoutes(
-            responses(background, pace=pace, max_body=capacity.max_body),
-            state,
-            files,
-            control,
-            anyone=local and not access.checks,
-            max_body=capacity.max_body,
-        )
-        app.router.routes += older.routes(app.router, compat)
-    app.include_router(info.about())
-    if "operation" in apis:
-        app.include_router(control.router(runtime, anyone=local and not access.checks))
-    if "docs" in apis:
-        app.router.routes += docs.routes()
+    control = control or Control(House(options.capacity))
+    parts = _Parts(runtime, access, control, options, Keeping(runtime, options, store, log))
+    app = _App(parts)
+    for router, prefix, in_schema in parts.routers():
+        app.include_router(router, prefix=prefix, include_in_schema=in_schema)
+    app.router.routes += parts.routes(app.router)
     # For those who host the app themselves, and for tests.
     app.state.runtime = runtime
-    app.state.background = background
+    app.state.background = parts.keeping.background
     for kind in (HTTPException, RequestValidationError, *_TOLD, Exception):
         app.add_exception_handler(kind, _error_response)
     return app
 
 
-class _App(FastAPI):
-    """FastAPI, with the paths that carry tokens in front of its middleware and router."""
+class _Parts:
+    """What one app is made of: hot endpoints, routers and plain routes, by its options."""
 
     def __init__(
         self,
-        table: tuple[Endpoint, ...],
+        runtime: Runtime,
         access: Access,
         control: Control,
-        lifespan: Any,
-        requests: RequestLog | None,
-        *,
-        guarded: bool,
+        options: ServeOptions,
+        keeping: Keeping,
     ) -> None:
+        self.runtime = runtime
+        self.access = access
+        self.control = control
+        self.options = options
+        self.keeping = keeping
+        self.local = options.reach == "local"
+        self.mcp = McpEndpoint(runtime, max_body=options.capacity.max_body)
+        every = endpoints(keeping.background, options, proxied=access.proxied)
+        self.hot = tuple(one for one in every if one.operation.tag in options.apis)
+
+    @property
+    def _anyone(self) -> bool:
+        """Whether nobody is told apart, and only this machine asks."""
+        return self.local and not self.access.checks
+
+    def routers(self) -> Iterator[tuple[APIRouter, str, bool]]:
+        """Each with its prefix, and whether OpenAPI tells of it."""
+        apis, keeping = self.options.apis, self.keeping
+        posts = [one.paths[0] for one in self.hot]
+        info = Info(
+            self.runtime,
+            self.options.created or int(time.time()),
+            posts,
+            house=self.control.house,
+            state=keeping.state,
+            requests=keeping.requests,
+        )
+        kept = []
+        if "responses" in apis:
+            kept += [kept_responses(keeping.background), kept_conversations(keeping.state)]
+        if keeping.requests and "logs" in apis:
+            kept.append(logs(keeping.requests, anyone=self._anyone))
+        for prefix in PREFIXES:
+            named = prefix == PREFIXES[0]
+            if "models" in apis:
+                yield info.models(), prefix, named
+            yield info.status(), prefix, prefix == ""
+            for router in kept:
+                yield router, prefix, named
+            if "files" in apis:
+                yield file_routes(keeping.files), prefix, False
+        yield info.about(), "", True
+        if "operation" in apis:
+            yield self.control.router(self.runtime, anyone=self._anyone), "", True
+
+    def routes(self, router: ASGIApp) -> Iterator[BaseRoute]:
+        """What FastAPI knows nothing of; `router` has what older names stand for."""
+        apis, options = self.options.apis, self.options
+        if "mcp" in apis:
+            door = Door(self.control.house, self.mcp)
+            yield from (Route(path, door, methods=MCP_METHODS) for path in MCP_PATHS)
+        if options.compat != "off" and "chat" in apis:
+            older = CompatRoutes(
+                responses(
+                    self.keeping.background,
+                    pace=options.pace,
+                    max_body=options.capacity.max_body,
+                ),
+                self.keeping.state,
+                self.keeping.files,
+                self.control,
+                anyone=self._anyone,
+                max_body=options.capacity.max_body,
+            )
+            yield from older.routes(router, options.compat)
+        if "docs" in apis:
+            yield from docs.routes()
+
+    @asynccontextmanager
+    async def opened(self, _app: FastAPI) -> AsyncGenerator[None, None]:
+        """Its lifespan."""
+        async with self.runtime, self.keeping, aclosing(self.mcp):
+            self.runtime.warm()
+            yield
+
+
+class _App(FastAPI):
+    """FastAPI, with the paths that carry tokens in front of its middleware and router."""
+
+    def __init__(self, parts: _Parts) -> None:
         super().__init__(
             title="Retinue",
             version=__version__,
@@ -173,18 +182,14 @@ class _App(FastAPI):
             redoc_url=None,
             # Runs have traces of our own; asking for FastAPI's providers costs 20 µs a request.
             telemetry={"tracing": False, "metrics": False, "logs": False},
-            lifespan=lifespan,
+            lifespan=parts.opened,
         )
-        self._table = table
-        self._access = access
-        self._guarded = guarded
-        self._requests = requests
-        self._metrics = control.metrics
-        paths = {path: one.path for one in table for path in one.paths}
-        self._metrics.names({**paths, **dict.fromkeys(MCP_PATHS, MCP_PATHS[0])})
+        self._parts = parts
+        paths = {path: one.path for one in parts.hot for path in one.paths}
+        parts.control.metrics.names({**paths, **dict.fromkeys(MCP_PATHS, MCP_PATHS[0])})
         self._hot: dict[str, ASGIApp] = {}
-        for endpoint in table:
-            self._hot |= dict.fromkeys(endpoint.paths, Door(control.house, endpoint.app))
+        for endpoint in parts.hot:
+            self._hot |= dict.fromkeys(endpoint.paths, Door(parts.control.house, endpoint.app))
         # The router knows them too, for 405 and for apps that mount this one below a path.
         self.router.routes += [
             Route(path, hot, methods=["POST"]) for path, hot in self._hot.items()
@@ -192,17 +197,20 @@ class _App(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         front: ASGIApp = _Front(self._hot, super().build_middleware_stack())
-        if self._access.checks:
-            front = Gate(self._access, OPEN_PATHS, front)
-        observers = [self._metrics.count]
-        if self._requests:
-            self._metrics.watch(self._requests)
-            observers.append(self._requests.keep)
-        return AccessLog(LocalHosts(front) if self._guarded else front, *observers)
+        access, metrics = self._parts.access, self._parts.control.metrics
+        if access.checks:
+            front = Gate(access, OPEN_PATHS, front)
+        observers = [metrics.count]
+        requests = self._parts.keeping.requests
+        if requests:
+            metrics.watch(requests)
+            observers.append(requests.keep)
+        guarded = self._parts.local and bool(access.unchecked)
+        return AccessLog(LocalHosts(front) if guarded else front, *observers)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
-            self.openapi_schema = document(super().openapi(), self._table)
+            self.openapi_schema = document(super().openapi(), self._parts.hot)
         return self.openapi_schema
 
 
@@ -223,26 +231,6 @@ class _Front:
             await self._rest({**scope, "method": "GET"}, receive, send)
         else:
             await self._rest(scope, receive, send)
-
-
-def _lifespan(
-    runtime: Runtime,
-    mcp: McpEndpoint,
-    state: State,
-    files: KeptFiles,
-    background: Background,
-    *,
-    requests: RequestLog | None,
-) -> Any:
-    log = requests or nullcontext()
-
-    @asynccontextmanager
-    async def opened(_app: FastAPI) -> AsyncGenerator[None, None]:
-        async with runtime, state, aclosing(files), log, background, aclosing(mcp):
-            runtime.warm()
-            yield
-
-    return opened
 
 
 def _error_response(request: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ import signal
 import time
 from contextlib import suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import orjson
 from starlette.requests import Request
@@ -25,6 +25,7 @@ from retinue.serve.exchange import header
 from retinue.serve.files import same_site
 from retinue.serve.files_form import boundary_of
 from retinue.serve.files_kept import KeptFiles
+from retinue.serve.options import Compat
 from retinue.serve.overload import Door
 from retinue.serve.state import State
 from retinue.serve.wire.compat import (
@@ -37,9 +38,6 @@ from retinue.serve.wire.compat import (
 
 if TYPE_CHECKING:
     from retinue.store.store import Store
-
-Compat = Literal["off", "on", "restart"]
-"""`restart` lets administrators restart and end the server over HTTP, too."""
 
 _ANEW = ("agent_reinitialize", "agent-reinitialize")
 _YES = ("1", "true", "yes", "on")

@@ -1,6 +1,6 @@
 """The switches and variables of older agent servers → this server's own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from retinue.errors import UsageError
@@ -27,9 +27,15 @@ def allowed_apis(modes: str) -> list[str]:
     return [api for name in names for api in MODES[name]]
 
 
-def checks_callers(env: Mapping[str, str]) -> bool:
-    """Whether agents that nothing checks the callers of must not be served."""
-    return any(_set(env, name) for name in ("AGENT_AUTH_ENABLED", "FORCE_AUTH"))
+def refuse_unchecked(env: Mapping[str, str], agents: Sequence[str]) -> None:
+    """Raises UsageError where older variables ask for checks that these `agents` don't have."""
+    asked = any(_set(env, name) for name in ("AGENT_AUTH_ENABLED", "FORCE_AUTH"))
+    if asked and agents:
+        raise UsageError(
+            "AGENT_AUTH_ENABLED or FORCE_AUTH is set, and nothing would check who calls "
+            f"{', '.join(agents)}: write `auth: {{mode: api_key}}` in the agent's file or in "
+            "retinue.yaml and set RETINUE_API_KEYS"
+        )
 
 
 def store_url(env: Mapping[str, str]) -> str | None:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from retinue.serve.answers import Pace
 from retinue.serve.background import Background
 from retinue.serve.chat import chat_completions
 from retinue.serve.invocations import invocations
 from retinue.serve.operations import CHAT, Operation
+from retinue.serve.options import ServeOptions
 from retinue.serve.responses import responses
 from retinue.serve.responses_operations import INVOCATIONS, RESPONSES, ROOT_RESPONSES
 
@@ -32,14 +32,11 @@ class Endpoint:
 
 
 def endpoints(
-    background: Background,
-    pace: Pace | None,
-    max_body: int,
-    *,
-    proxied: bool,
+    background: Background, options: ServeOptions, *, proxied: bool
 ) -> tuple[Endpoint, ...]:
     """One line each. Behind Databricks' proxy (`proxied`) its own tests ask at the root."""
     runtime = background.runtime
+    pace, max_body = options.pace, options.capacity.max_body
     chat = chat_completions(runtime, pace=pace, max_body=max_body)
     plain = responses(background, pace=pace, max_body=max_body)
     agents = responses(background, "mlflow", pace=pace, max_body=max_body)

@@ -1,7 +1,7 @@
 """A project's folder → the ASGI app that serves its agents."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +15,9 @@ from retinue.project import Project
 from retinue.route import Route
 from retinue.run.references import environment, resolved
 from retinue.serve.admission import Access, behind_databricks
-from retinue.serve.app import APIS, app_for
-from retinue.serve.compat import Compat
+from retinue.serve.app import app_for
 from retinue.serve.control import Control
-from retinue.serve.overload import Capacity
+from retinue.serve.options import ServeOptions
 from retinue.serve.request_log import LogSettings, log_settings
 from retinue.store.address import Address, store_address
 from retinue.values import JsonValue
@@ -36,25 +35,17 @@ def create_app(
     target: str | None = None,
     model: str | None = None,
     settings: Mapping[str, JsonValue] | None = None,
-    created: int | None = None,
-    capacity: Capacity | None = None,
-    local: bool = False,
-    exposed: bool = False,
     store: str | None = None,
+    options: ServeOptions | None = None,
     control: Control | None = None,
-    apis: Collection[str] = APIS,
-    compat: Compat = "off",
 ) -> FastAPI:
     """The app that serves the named agents of a project, or all of them; the first is the default.
 
     `offline` replaces every model and every Databricks server by its twin. `variables` and
     `target` are those of the bundle. `model` is one of retinue.yaml's, or a LiteLLM id, in place of
-    the agents' own, and `settings` are OpenAI request parameters over theirs. `created` is what
-    `/v1/models` says, in Unix seconds. `local` says that only this machine reaches the app, so that
-    pages of other sites are kept out. `exposed` says that other machines reach it, so that callers
-    have to be checked. `store` is a database's URL or `off`, in place of what retinue.yaml says.
-    `control`, `apis` and `compat` are as `app_for` has them. Raises CompileError, ProjectError,
-    AccessError and StoreError.
+    the agents' own, and `settings` are OpenAI request parameters over theirs. `store` is a
+    database's URL or `off`, in place of what retinue.yaml says. `options` and `control` are as
+    `app_for` has them. Raises CompileError, ProjectError, AccessError and StoreError.
     """
     names = [agents] if isinstance(agents, str) else list(agents or ())
     place = project if isinstance(project, Project) else Project.at(project)
@@ -68,15 +59,10 @@ def create_app(
         offline=offline,
         model=model and compilation.routes.get(model, model),
         settings=settings or {},
-        created=created,
-        capacity=capacity,
-        local=local,
-        exposed=exposed,
         store=agents_store(compiled, place, store),
         log=log_settings(compiled, place.root),
+        options=options,
         control=control,
-        apis=apis,
-        compat=compat,
     )
 
 
@@ -104,20 +90,16 @@ def app_of(
     offline: bool,
     model: str | Route | None,
     settings: Mapping[str, JsonValue],
-    created: int | None,
-    capacity: Capacity | None,
-    local: bool,
     store: Address | None,
     log: LogSettings | None,
-    exposed: bool = False,
+    options: ServeOptions | None = None,
     control: Control | None = None,
-    apis: Collection[str] = APIS,
-    compat: Compat = "off",
 ) -> FastAPI:
     """As `create_app`, for agents that are compiled already."""
     chosen = [agent.with_model(model, settings) for agent in agents]
     access = Access(chosen, os.environ)
-    if exposed:
+    options = options or ServeOptions()
+    if options.reach == "public":
         access.refuse_open()
     runtime = runtime_for(
         chosen,
@@ -126,15 +108,4 @@ def app_of(
         sessions=control.sessions if control else None,
         approvals=control.approvals if control else None,
     )
-    return app_for(
-        runtime,
-        log=log,
-        created=created,
-        access=access,
-        capacity=capacity,
-        local=local,
-        store=store,
-        control=control,
-        apis=apis,
-        compat=compat,
-    )
+    return app_for(runtime, access=access, store=store, log=log, control=control, options=options)

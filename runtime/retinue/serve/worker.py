@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from mmap import mmap
 from pathlib import Path
@@ -21,14 +22,15 @@ from retinue.run.approvals import ApprovalsInMemory
 from retinue.serve.control import Control
 from retinue.serve.factory import create_app
 from retinue.serve.metrics import FOLDER_VARIABLE
-from retinue.serve.overload import Capacity, House
+from retinue.serve.options import ServeOptions
+from retinue.serve.overload import House
 
 VARIABLE = "RETINUE_SERVE"
 _DOOR = "door"
 _SPENT = "approvals"
 
 
-def hand_over(**arguments: Any) -> str:
+def hand_over(options: ServeOptions, **arguments: Any) -> str:
     """Leave the arguments of `create_app` (JSON-ready) to workers; the factory's import string.
 
     What the workers share is in a folder that is gone when this process ends.
@@ -39,8 +41,9 @@ def hand_over(**arguments: Any) -> str:
     (shared / _SPENT).mkdir()
     os.environ[FOLDER_VARIABLE] = str(shared)
     # All workers have to tell the same list of models.
-    arguments = {"created": int(time.time()), **arguments}
-    os.environ[VARIABLE] = json.dumps({"shared": str(shared), "arguments": arguments})
+    options = replace(options, created=options.created or int(time.time()))
+    given = {"shared": str(shared), "options": options.plain(), "arguments": arguments}
+    os.environ[VARIABLE] = json.dumps(given)
     # What one worker asks another one may be told the answer to.
     os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
     return "retinue.serve.worker:app"
@@ -49,12 +52,11 @@ def hand_over(**arguments: Any) -> str:
 def app() -> FastAPI:
     """The app, made from what was handed over."""
     given = json.loads(os.environ[VARIABLE])
-    arguments = given["arguments"]
-    capacity = Capacity(**arguments.pop("capacity", {}))
-    make = partial(create_app, **arguments, capacity=capacity)
+    options = ServeOptions.of(given["options"])
+    make = partial(create_app, **given["arguments"], options=options)
     shared = Path(given["shared"])
     control = Control(
-        House(capacity, _door(shared)),
+        House(options.capacity, _door(shared)),
         partial(_restart, make),
         ApprovalsInMemory(spent=shared / _SPENT),
     )

@@ -1,0 +1,48 @@
+"""A store's address → what one app keeps there: state, files, the log, background runs."""
+
+from contextlib import AsyncExitStack, aclosing
+from typing import Self
+
+from retinue.run.runtime import Runtime
+from retinue.serve.background import Background
+from retinue.serve.files_kept import KeptFiles
+from retinue.serve.options import ServeOptions
+from retinue.serve.request_log import LogSettings, RequestLog
+from retinue.serve.state import State
+from retinue.store.address import Address
+
+
+class Keeping:
+    """All of it; `async with` opens it, and closes it when the runs have ended.
+
+    Nothing is kept where there is no `store`; the log of requests needs `log`, too.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        options: ServeOptions,
+        store: Address | None,
+        log: LogSettings | None,
+    ) -> None:
+        self.state = State(store)
+        self.files = KeptFiles(self.state)
+        runtime.attachments.open_file = self.files.open
+        self.requests = RequestLog(store, log, runtime.agents) if store and log else None
+        observers = (self.requests.keep,) if self.requests else ()
+        most = options.capacity.background
+        self.background = Background(runtime, self.state, most, observers)
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.state)
+            await stack.enter_async_context(aclosing(self.files))
+            if self.requests:
+                await stack.enter_async_context(self.requests)
+            await stack.enter_async_context(self.background)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
