@@ -1,6 +1,7 @@
 """`retinue lock` against a real server, as a process."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ SERVER = Path(__file__).parents[1] / "run" / "servers" / "ledger.py"
 @pytest.fixture
 def clerk(project) -> Path:
     """A clerk with a copy of the ledger, which a test may change."""
-    copy = project / "ledger.py"
-    copy.write_text(SERVER.read_text())
+    copy = project / SERVER.name
+    for name in (SERVER.name, "plain.py"):
+        shutil.copy(SERVER.with_name(name), project)
     (project / "agents" / "helper.yaml").unlink()
     (project / "agents" / "clerk.yaml").write_text(
         "model: openai/gpt-test\ninstructions: Be brief.\nmcp_servers:\n"

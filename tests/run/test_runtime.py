@@ -1,9 +1,11 @@
 """The runtime: what is shared, what a fault costs, what is closed."""
 
 import asyncio
+import shutil
 import sys
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,16 +18,8 @@ from retinue.run.runtime import Runtime
 from retinue.run.untrusted import RULE
 from retinue.testing import ScriptedModel, agent, calls, route, says
 
-SERVER = """
-from mcp.server import MCPServer
-server = MCPServer("adder")
-@server.tool()
-def add(a: int, b: int) -> str:
-    "Add two numbers."
-    return str(a + b)
-server.run("stdio")
-"""
-ADDER = ToolServer(name="adder", transport=Stdio(command=sys.executable, args=("-c", SERVER)))
+SERVER = Path(__file__).parent / "servers" / "adder.py"
+ADDER = ToolServer(name="adder", transport=Stdio(command=sys.executable, args=(str(SERVER),)))
 GONE = ToolServer(name="gone", transport=Http(url="http://127.0.0.1:9/mcp"))
 HELLO = [Message("user", "hello")]
 
@@ -113,17 +107,18 @@ async def test_an_agent_does_not_run_without_a_server_it_requires():
 
 
 async def test_a_required_server_that_was_lost_is_missed_as_much(tmp_path):
-    gone = tmp_path / "gone"
-    server = f"import os\nif os.path.exists({str(gone)!r}): raise SystemExit(1)\n{SERVER}"
+    gone = tmp_path / SERVER.name
+    for name in (SERVER.name, "plain.py"):
+        shutil.copy(SERVER.with_name(name), tmp_path)
     once = ToolServer(
         name="once",
-        transport=Stdio(command=sys.executable, args=("-c", server)),
+        transport=Stdio(command=sys.executable, args=(str(gone),)),
         required=True,
     )
     async with Runtime([agent(mcp_servers=(once,))], models=scripted(ScriptedModel())) as runtime:
         async with aclosing(runtime.run("tester", HELLO)) as run:
             assert isinstance([e async for e in run][-1], RunFinished)
-        gone.touch()
+        gone.unlink()
         connection = runtime._connections[once]
         connection._session.end("it was stopped")
         for _ in range(600):

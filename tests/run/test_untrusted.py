@@ -16,8 +16,8 @@ from retinue.run.runtime import Runtime
 from retinue.run.untrusted import RULE, marked, unmarked
 from retinue.testing import ScriptedModel, agent, calls, route, says
 
-MODERN = Path(__file__).parent / "servers" / "modern.py"
-COMMAND = Stdio(command=sys.executable, args=(str(MODERN),))
+MEMOS = Path(__file__).parent / "servers" / "memos.py"
+COMMAND = Stdio(command=sys.executable, args=(str(MEMOS),))
 ASK = [Message("user", "what does the memo say?")]
 
 

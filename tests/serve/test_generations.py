@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ from retinue.testing import ScriptedModel, says
 
 CHAT = "/v1/chat/completions"
 BODY = {"messages": QUESTION}
+ORACLE = Path(__file__).parents[1] / "run" / "servers" / "oracle.py"
 
 
 class Site:
@@ -166,29 +168,11 @@ def test_a_run_in_the_background_ends_in_the_app_that_it_began_in(tmp_path):
         eventually(lambda: not old.open, 10)
 
 
-ORACLE = """
-import sys
-from mcp.server import MCPServer
-
-server = MCPServer("oracle")
-
-@server.tool()
-def ask(question: str, conversation_id: str = "") -> str:
-    \"""Answer.\"""
-    with open(sys.argv[1], "a") as file:
-        file.write(question + "\\n")
-    return f"asked: {question}"
-
-server.run("stdio")
-"""
-
-
 def test_a_run_that_waits_for_its_user_goes_on_after_a_reload(tmp_path):
     ask = [{"role": "user", "content": "When?"}]
-    asked, oracle = tmp_path / "asked.txt", tmp_path / "oracle.py"
-    oracle.write_text(ORACLE)
+    asked = tmp_path / "asked.txt"
     (tmp_path / "agents").mkdir()
-    args = json.dumps([str(oracle), str(asked)])
+    args = json.dumps([str(ORACLE), str(asked)])
     (tmp_path / "agents" / "seer.yaml").write_text(
         "name: seer\nmodel: offline/analyst\ninstructions: Answer.\nmcp_servers:\n"
         f"  oracle: {{command: {sys.executable}, args: {args},\n"

@@ -22,15 +22,7 @@ from run.models.fake_providers.openai import DATABRICKS
 from run.models.fake_upstream import Play, Upstream, upstream
 from run.models.test_litellm_providers import PROVIDERS
 
-SERVER = """\
-from mcp.server import MCPServer
-server = MCPServer("adder")
-@server.tool()
-def add(a: int, b: int) -> str:
-    "Add two numbers."
-    return str(a + b)
-server.run("stdio")
-"""
+SERVER = Path(__file__).parents[1] / "servers" / "adder.py"
 ROUTES = """\
 models:
   databricks:
@@ -73,7 +65,7 @@ AGENT = """\
 model: databricks
 instructions: Add with your tool.
 mcp_servers:
-  adder: {command: %s, args: [%s/server.py]}
+  adder: {command: %s, args: [%s]}
 """
 ORDER = ["databricks", "anthropic", "openai", "azure", "bedrock"]
 BASES = {name: f"{name.upper()}_BASE" for name in ORDER}
@@ -86,9 +78,8 @@ BUSY = refuses_with(429, b"{}", retry_after="0")
 @pytest.fixture
 def adder(tmp_path: Path) -> Agent:
     (tmp_path / "agents").mkdir()
-    (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "retinue.yaml").write_text(ROUTES)
-    (tmp_path / "agents" / "adder.yaml").write_text(AGENT % (sys.executable, tmp_path))
+    (tmp_path / "agents" / "adder.yaml").write_text(AGENT % (sys.executable, SERVER))
     # Addresses and keys are looked up when the agent runs; here it only counts that they are set.
     context = CompileContext(env=dict.fromkeys(BASES.values(), "http://127.0.0.1:9"))
     compiled = compile_agents(Project.at(tmp_path), context=context)

@@ -3,19 +3,16 @@
 import sys
 from pathlib import Path
 
-from mcp.server import MCPServer
+from plain import serve
 
 LEDGER = Path(sys.argv[1])
-server = MCPServer("ledger")
 
 
-@server.tool()
 def book(text: str) -> str:
     """Book an entry, for good."""
     return _add(f"book {text}")
 
 
-@server.tool()
 def count(of: str = "") -> str:
     """Count the entries."""
     return _add(f"count {of}")
@@ -28,4 +25,4 @@ def _add(line: str) -> str:
 
 
 if __name__ == "__main__":
-    server.run("stdio")
+    serve(book, count)
