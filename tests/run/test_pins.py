@@ -60,10 +60,11 @@ def test_a_long_difference_is_cut():
     assert max(map(len, lines)) < 220
 
 
-SCHEMAS = st.dictionaries(st.text(), st.recursive(st.none() | st.text() | st.integers(), st.lists))
+VALUES = st.recursive(st.none() | st.text() | st.integers(), st.lists, max_leaves=8)
+SCHEMAS = st.dictionaries(st.text(), VALUES, max_size=3)
 
 
-@given(st.dictionaries(st.text(), st.tuples(st.text(), SCHEMAS)))
+@given(st.dictionaries(st.text(), st.tuples(st.text(), SCHEMAS), max_size=5))
 def test_a_lock_is_read_as_it_was_written(tools):
     found = pinned("it", [Tool(name, *rest) for name, rest in tools.items()])
     text = lock_text([found])
