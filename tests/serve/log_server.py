@@ -6,7 +6,7 @@ The agent `answers` answers, and `fails` fails.
 import sys
 from pathlib import Path
 
-from serving import LoopRuntime
+from loop_runtime import LoopRuntime
 
 from retinue.errors import ModelError
 from retinue.serve import app_for

@@ -1,9 +1,9 @@
-"""Doubles for the server's tests: agents over scripted models and functions, and a server."""
+"""A server in a thread, clients for it, and what to wait for."""
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
@@ -11,78 +11,14 @@ import httpx
 import openai
 from fastapi import FastAPI
 
-from retinue.agent import Agent
-from retinue.run.attachments import Attachments
-from retinue.run.caller import Caller
-from retinue.run.events import Event
-from retinue.run.loop import run
-from retinue.run.messages import Message
-from retinue.run.options import RunOptions
-from retinue.run.ports import Model
 from retinue.serve import app_for
 from retinue.serve.options import ServeOptions
 from retinue.serve.server import Server, listen, server_config
-from retinue.testing import FakeToolbox, ScriptedModel, agent
+from retinue.testing import ScriptedModel
+from serve.loop_runtime import LoopRuntime
 
 _OPTIONS = frozenset(field.name for field in fields(ServeOptions))
 QUESTION = [{"role": "user", "content": "hi"}]
-
-
-class LoopRuntime:
-    """A Runtime's surface over the real loop, with a model and functions per agent."""
-
-    def __init__(
-        self,
-        models: Model | Mapping[str, Model],
-        functions: Iterable[Callable] = (),
-        agents: Sequence[Agent] = (),
-    ) -> None:
-        self.models = models if isinstance(models, Mapping) else {"tester": models}
-        compiled = agents or [agent(name, digest=f"digest-of-{name}") for name in self.models]
-        self.agents = {a.name: a for a in compiled}
-        self.attachments = Attachments()
-        self.toolbox = FakeToolbox(functions)
-        self.callers: list[Caller] = []
-        self.open = False
-
-    async def __aenter__(self):
-        self.open = True
-        return self
-
-    async def __aexit__(self, *_):
-        self.open = False
-
-    def warm(self):
-        self.warmed = True
-
-    async def run(
-        self,
-        name: str,
-        conversation: Sequence[Message],
-        *,
-        options: RunOptions,
-        caller: Caller,
-        request: object = None,  # noqa: ARG002 - as Runtime has it
-    ) -> AsyncGenerator[Event, None]:
-        self.callers.append(caller)
-        events = run(
-            conversation,
-            model=self.models[name],
-            toolbox=self.toolbox,
-            limits=self.agents[name].limits,
-            options=options,
-        )
-        try:
-            async for event in events:
-                yield event
-        finally:
-            await events.aclose()
-
-    def tools(self, _name: str):
-        return self.toolbox.tools
-
-    def health(self):
-        return {name: {} for name in self.agents}
 
 
 class Stage:

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from serving import LoopRuntime
+from loop_runtime import LoopRuntime
 
 from retinue.serve import app_for
 from retinue.serve.server import listen, serve

@@ -23,7 +23,7 @@ from pathlib import Path
 from retinue.serve import app_for
 from retinue.serve.options import ServeOptions
 from retinue.serve.server import listen, serve
-from serving import LoopRuntime
+from loop_runtime import LoopRuntime
 from retinue.testing import ScriptedModel
 
 class Broken(LoopRuntime):
