@@ -37,6 +37,9 @@ chat: $(RUN_READY) ## talk with the agent offline
 test: $(DEV_READY) ## run the whole suite
 	$(BIN)/pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
+test-long: $(DEV_READY) ## kill servers, stop databases, fill disks, rotate tokens, each for minutes
+	$(BIN)/pytest -n 2 -m long
+
 test-clients: $(DEV_READY) ## ask a served agent with real OpenAI clients (CLIENTS="openai-3 litellm")
 	$(BIN)/python tests/clients/run.py $(CLIENTS)
 
