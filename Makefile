@@ -82,6 +82,7 @@ bench: $(DEV_READY) ## measure the compiler's growth, and the server and its mod
 	$(BIN)/python benchmarks/compile.py
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/instructions.py
 
 test-deploy: $(DEV_READY) ## deploy the agents to a fake workspace, and ask them in a clean environment
 	RETINUE_CLEAN_APP=1 $(BIN)/pytest -n 2 tests/bundle/test_deployed.py
