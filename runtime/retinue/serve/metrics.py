@@ -8,6 +8,7 @@ all of them.
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -38,26 +39,30 @@ class Metrics:
         own = self._own = CollectorRegistry()
         self._endpoints: Mapping[str, str] = {}
         self._tools: set[tuple[str, str]] = set()
-        self._requests = Counter(
+        requests = Counter(
             "retinue_requests",
             "Requests that were answered.",
             ["endpoint", "agent", "status"],
             registry=own,
         )
-        self._seconds = Histogram(
+        seconds = Histogram(
             "retinue_request_seconds",
             "How long runs took.",
             ["endpoint", "agent"],
             buckets=_BUCKETS,
             registry=own,
         )
-        self._tokens = Counter(
-            "retinue_tokens", "Tokens of models.", ["agent", "kind"], registry=own
-        )
-        self._cost = Counter("retinue_cost_usd", "What models cost.", ["agent"], registry=own)
-        self._calls = Counter(
+        tokens = Counter("retinue_tokens", "Tokens of models.", ["agent", "kind"], registry=own)
+        cost = Counter("retinue_cost_usd", "What models cost.", ["agent"], registry=own)
+        calls = Counter(
             "retinue_tool_calls", "Tools that agents called.", ["agent", "tool"], registry=own
         )
+        # The library finds a series by its labels anew each time, under a lock.
+        self._requests = cache(requests.labels)
+        self._seconds = cache(seconds.labels)
+        self._tokens = cache(tokens.labels)
+        self._cost = cache(cost.labels)
+        self._calls = cache(calls.labels)
         self._dropped = Counter(
             "retinue_log_dropped", "Requests that the log had no room for.", registry=own
         )
@@ -81,11 +86,11 @@ class Metrics:
             self._told += more
             self._dropped.inc(more)
         endpoint = self._endpoints.get(record.path, "other")
-        self._requests.labels(endpoint, record.agent, str(record.status)).inc()
+        self._requests(endpoint, record.agent, str(record.status)).inc()
         if not record.agent:
             return
         took = time.perf_counter() - record.started
-        self._seconds.labels(endpoint, record.agent).observe(took)
+        self._seconds(endpoint, record.agent).observe(took)
         if record.usage:
             self._spend(record.agent, record.usage)
         if record.finish:
@@ -99,9 +104,9 @@ class Metrics:
             ("reasoning", usage.reasoning_tokens),
         ):
             if number:
-                self._tokens.labels(agent, kind).inc(number)
+                self._tokens(agent, kind).inc(number)
         if usage.cost_usd:
-            self._cost.labels(agent).inc(usage.cost_usd)
+            self._cost(agent).inc(usage.cost_usd)
 
     def _call(self, agent: str, finish: RunFinished) -> None:
         for message in finish.messages:
@@ -109,7 +114,7 @@ class Metrics:
                 known = (agent, call.name) in self._tools or len(self._tools) < _MOST_TOOLS
                 if known:
                     self._tools.add((agent, call.name))
-                self._calls.labels(agent, call.name if known else "other").inc()
+                self._calls(agent, call.name if known else "other").inc()
 
     def text(self) -> bytes:
         """All that was counted, by every worker."""
