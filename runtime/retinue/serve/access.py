@@ -21,6 +21,8 @@ log = logging.getLogger("retinue.access")
 
 HUNG_UP = 499
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_PLAIN = re.compile(r"[A-Za-z0-9_.~:@-]*")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_.~:@/%-]*")
 _DEPTH = re.compile(r"[0-9]{1,3}")
 _KEY = "retinue.request"
 
@@ -62,19 +64,19 @@ class RequestRecord:
     def __str__(self) -> str:
         pairs = {
             "method": self.method,
-            "path": quote(self.path, safe="/:@%"),
+            "path": _quoted(self.path, "/:@%", _PLAIN_PATH),
             "status": self.status,
             "ms": f"{(time.perf_counter() - self.started) * 1000:.1f}",
-            "session": quote(self.session, safe=":@"),
+            "session": _quoted(self.session, ":@"),
             "agent": self.agent,
-            "caller": quote(self.identity.subject, safe="@._:-"),
+            "caller": _quoted(self.identity.subject, "@._:-"),
             "input_tokens": self.usage and self.usage.input_tokens,
             "output_tokens": self.usage and self.usage.output_tokens,
             "error": self.fault,
             "trace_id": self.trace_id,
             "request_id": self.id,
         }
-        return " ".join(f"{k}={v}" for k, v in pairs.items() if v not in (None, ""))
+        return " ".join([f"{k}={v}" for k, v in pairs.items() if v not in (None, "")])
 
     def header(self, name: bytes) -> str | None:
         """The last of the request's headers of that name, which is in lower case."""
@@ -134,7 +136,18 @@ class AccessLog:
             await self._app(scope, receive, tagged)
         finally:
             record.over()
-            log.info("%s", record)
+            tell(record)
+
+
+def tell(record: RequestRecord) -> None:
+    """Write the line of a request that is over."""
+    if log.isEnabledFor(logging.INFO):
+        # `log.info` would find out who calls it, which takes as long as the line itself.
+        log.handle(log.makeRecord(log.name, logging.INFO, "", 0, "%s", (record,), None))
+
+
+def _quoted(text: str, safe: str, plain: re.Pattern[str] = _PLAIN) -> str:
+    return text if plain.fullmatch(text) else quote(text, safe=safe)
 
 
 def _id_of(scope: Scope) -> str:

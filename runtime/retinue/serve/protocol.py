@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from retinue.serve.access import RequestRecord, log, new_id
+from retinue.serve.access import RequestRecord, new_id, tell
 from retinue.serve.hang_up import Line
 from retinue.serve.wire.errors import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, ErrorAnswer
 
@@ -145,7 +145,7 @@ class Protocol(HttpToolsProtocol):
         if not self._answering:
             record = RequestRecord(new_id(), status=error.status, fault=error.code or "")
             self.transport.write(_written(error, record.id))
-            log.info("%s", record)
+            tell(record)
         self.transport.close()
 
 
