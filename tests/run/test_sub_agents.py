@@ -7,6 +7,7 @@ import pytest
 
 from retinue.agent import Agent, Limits, SubAgent
 from retinue.errors import ModelError
+from retinue.route import Price
 from retinue.run.caller import Caller
 from retinue.run.events import Event, RunFinished, TextDelta, ToolFinished, Usage
 from retinue.run.messages import Message, Thought
@@ -15,11 +16,13 @@ from retinue.testing import ScriptedModel, agent, calls, route, says
 
 ASK = [Message("user", "What was sold?")]
 USAGE = Usage(10, 5)
+# A cent for each token of an answer.
+PRICE = Price(input=0.0, output=10_000.0)
 
 
 def lead(*others: Agent, mode="tool", **fields) -> Agent:
     subs = tuple(SubAgent(agent=other, mode=mode) for other in others or (digger(),))
-    return agent("lead", model=route("lead/m"), sub_agents=subs, **fields)
+    return agent("lead", model=route("lead/m", price=PRICE), sub_agents=subs, **fields)
 
 
 def digger(**fields) -> Agent:
@@ -174,7 +177,7 @@ async def test_of_two_handovers_the_first_counts():
 
 @pytest.mark.parametrize(
     ("limits", "cause", "turns"),
-    [(Limits(max_turns=3), "max_turns", 3), (Limits(max_tokens=20), "max_tokens", 5)],
+    [(Limits(max_turns=3), "max_turns", 3), (Limits(max_tokens=20), "max_tokens", 2)],
 )
 async def test_agents_asked_at_the_same_time_spend_of_one_budget(limits, cause, turns):
     several = [("ask_digger", {"question": "?"})] * 4
@@ -186,3 +189,66 @@ async def test_agents_asked_at_the_same_time_spend_of_one_budget(limits, cause, 
     assert (finish.reason, finish.cause) == ("length", cause)
     assert len(models["lead"].requests) == 1
     assert finish.turns == turns
+
+
+class Meter(ScriptedModel):
+    """How many of its answers were under way at once, at most."""
+
+    def __init__(self, *turns) -> None:
+        super().__init__(*turns)
+        self.now = self.most = 0
+
+    async def stream(self, request):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            async with aclosing(super().stream(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self.now -= 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "settings", "at_once", "answers"),
+    [
+        # Nobody knows how long an answer may get: one at a time.
+        (Limits(max_tokens=200), {}, 1, 2),
+        # Two of 100 tokens fit, a third may begin beside them, and that is the one beyond.
+        (Limits(max_tokens=315), {"max_tokens": 100}, 3, 3),
+        (Limits(max_cost_usd=3.05), {"max_tokens": 100}, 3, 3),
+        (Limits(max_tokens=100_000), {"max_tokens": 100}, 6, 6),
+        (Limits(), {}, 6, 6),
+    ],
+)
+async def test_what_is_spent_beyond_a_limit_is_one_answer_however_many_are_asked_at_once(
+    limits, settings, at_once, answers
+):
+    digs = Meter([0.05, *says("dug", usage=Usage(0, 100, cost_usd=1.0))])
+    models = {
+        "lead": ScriptedModel(
+            calls(*[("ask_digger", {"question": "?"})] * 6, usage=USAGE), says("ok")
+        ),
+        "digger": digs,
+    }
+    asked = agent("digger", "", model=route("digger/m", settings=settings, price=PRICE))
+    finish = end(await play(models, lead(asked, limits=limits)))
+    assert (digs.most, len(digs.requests)) == (at_once, answers)
+    if limits.max_tokens:
+        assert finish.usage.total_tokens < limits.max_tokens + 100 or answers == 6
+
+
+async def test_a_sub_agent_that_fails_leaves_its_room_to_the_others():
+    models = {
+        "lead": ScriptedModel(
+            calls(*[("ask_digger", {"question": "?"})] * 3, usage=USAGE), says("ok", usage=USAGE)
+        ),
+        "digger": ScriptedModel(
+            [0.01, ModelError("auth", "no")], [0.01, ModelError("auth", "no")], says("dug")
+        ),
+    }
+    events = await play(models, lead(limits=Limits(max_tokens=1_000)))
+    texts = [e.result.text for e in events if isinstance(e, ToolFinished)]
+    assert texts.count("dug") == 1
+    assert len(texts) == 3
+    assert end(events).reason == "stop"

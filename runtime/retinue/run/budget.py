@@ -1,10 +1,17 @@
 """Limits and what was spent → what a run may still use, and the limit that stops it."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from retinue.agent import Limits
 from retinue.errors import RunError
 from retinue.run.events import StopCause, Usage
+from retinue.run.messages import Message
+from retinue.run.room import Room
+from retinue.run.window import tokens
+
+MostOfAnswer = Callable[[int], Usage | None]
+"""About how many tokens a model is sent → the most that its answer takes; None: nobody knows."""
 
 
 class Budget:
@@ -12,9 +19,16 @@ class Budget:
     called this one, whose limits hold beside the own ones.
 
     `end` is the deadline in the event loop's time; `seconds` is how long that was from the start.
+    `most` tells what an answer may take, for which `room` is kept where several runs may spend of
+    a limit at the same time.
     """
 
-    def __init__(self, limits: Limits, above: "Budget | None" = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        above: "Budget | None" = None,
+        most: MostOfAnswer = lambda _: None,
+    ) -> None:
         self.end: float = asyncio.get_running_loop().time() + limits.timeout
         self.seconds: float = limits.timeout
         self.limits = limits
@@ -22,24 +36,48 @@ class Budget:
         self.usage = Usage()
         self.turns = 0
         self.tool_calls = 0
+        self.bounded = limits.max_tokens is not None or limits.max_cost_usd is not None
+        self.chain: tuple[Budget, ...] = (self, *(above.chain if above else ()))
+        self._most = most
+        self.room: Room = above.room if above else Room()
+        self._shares = any(budget.bounded for budget in self.chain[1:])
         if above is not None and above.end < self.end:
             self.end, self.seconds = above.end, above.seconds
 
-    def begin_turn(self) -> StopCause | None:
+    async def begin_turn(self, sent: Sequence[Message]) -> StopCause | None:
         """Count a model call that starts now, or name the limit that forbids it.
 
-        Sub-agents that run at the same time spend of one budget, so it may be used up since the
-        last turn.
+        Runs at the same time spend of one budget: it may be used up since the last turn, and
+        where it is nearly so, the answers under way are waited for.
         """
-        cause = self.met() if self.has_turns else "max_turns"
-        budget = self if cause is None else None
-        while budget:
+        cause = await self.begin_answer(sent)
+        if not self.has_turns:
+            cause = "max_turns"
+        if cause:
+            self.end_answer()
+            return cause
+        for budget in self.chain:
             budget.turns += 1
-            budget = budget.above
-        return cause
+        return None
+
+    async def begin_answer(self, sent: Sequence[Message]) -> StopCause | None:
+        """Keep room for an answer, as soon as there is some, or name the limit that forbids it."""
+        if self._shares:
+            await self.room.take(self, self._most(tokens(sent)))
+        return self.met()
+
+    def end_answer(self) -> None:
+        """The answer that room was kept for has come, or won't; also of runs under this one."""
+        if self._shares:
+            self.room.give_back(self)
+
+    def answered(self, usage: Usage) -> None:
+        """The model call that began with the turn was answered."""
+        self.end_answer()
+        self.spend(usage)
 
     def spend(self, usage: Usage) -> None:
-        """A model call was answered."""
+        """A model was asked so much."""
         self.usage += usage
         if self.above:
             self.above.spend(usage)
@@ -52,14 +90,19 @@ class Budget:
 
     def met(self, more_calls: int = 0) -> StopCause | None:
         """The limit that forbids so many more tool calls and what comes after them."""
-        limits, usage = self.limits, self.usage
-        if more_calls and self.tool_calls + more_calls > limits.max_tool_calls:
+        if more_calls and self.tool_calls + more_calls > self.limits.max_tool_calls:
             return "max_tool_calls"
+        own = self.met_by(self.usage)
+        return own or (self.above.met(more_calls) if self.above else None)
+
+    def met_by(self, usage: Usage) -> StopCause | None:
+        """The own limit that would be met if so much were spent in all."""
+        limits = self.limits
         if limits.max_tokens is not None and usage.total_tokens >= limits.max_tokens:
             return "max_tokens"
         if limits.max_cost_usd is not None and (usage.cost_usd or 0.0) >= limits.max_cost_usd:
             return "max_cost_usd"
-        return self.above.met(more_calls) if self.above else None
+        return None
 
     @property
     def over(self) -> bool:

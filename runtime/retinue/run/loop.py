@@ -50,13 +50,14 @@ async def run(
             async for result in results:
                 yield result
     while progress.goes_on:
-        if over := budget.begin_turn():
+        sent = (*messages, *progress.messages, *progress.aside)
+        if over := await budget.begin_turn(sent):
             progress.stop("length", over)
             break
         yield TurnStarted(progress.turns)
         turn = Turn(progress.check)
         request = ModelRequest(
-            messages=(*messages, *progress.messages, *progress.aside),
+            messages=sent,
             tools=(*toolbox.tools, *progress.callers_tools),
             tool_choice=progress.tool_choice,
             settings=options.settings,

@@ -122,7 +122,7 @@ class Progress:
         if finish is None:
             raise ModelError("truncated", "the model's answer ended without a finish reason")
         self.own_calls, self.aside = (), ()
-        self._budget.spend(finish.usage)
+        self._budget.answered(finish.usage)
         # A call beside `length` or `content_filter` may have been cut short: it must not run.
         complete = finish.reason in ("tool_calls", "stop")
         calls = self._with_unique_ids(turn.calls) if complete else ()

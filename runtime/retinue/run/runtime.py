@@ -22,6 +22,7 @@ from retinue.run.loop import run
 from retinue.run.mcp import Connection, UserConnection
 from retinue.run.messages import Message
 from retinue.run.models import MODELS, open_model
+from retinue.run.models.dearest import dearest
 from retinue.run.models.media import check_parts, takes_images
 from retinue.run.models.priced import check_prices
 from retinue.run.options import RunOptions
@@ -238,7 +239,7 @@ class Runtime:
             conversation, before = (*conversation, *resumed.paused.handed), resumed.paused.before
             if resumed.paused.agent != name:
                 name = resumed.paused.agent
-                spent = Budget(self._ready[name].agent.limits, budget)
+                spent = _budget(self._ready[name].agent, above=budget)
         while True:
             ready = self._ready[name]
             toolbox = await self._toolbox(ready, caller)
@@ -285,14 +286,14 @@ class Runtime:
             conversation = (*conversation, *(m for m in said if m.content), note)
             before += end.messages
             name = context.handoff
-            spent = Budget(self._ready[name].agent.limits, spent)
+            spent = _budget(self._ready[name].agent, above=spent)
 
     async def _ask(self, name: str, question: str, asking: RunContext) -> RunFinished:
         """A sub-agent's answer. Raises what `run` does."""
         agent = self._ready[name].agent
         conversation = (Message("user", question),)
         trace = asking.trace and asking.trace.begin(agent, conversation)
-        budget = Budget(agent.limits, asking.budget)
+        budget = _budget(agent, above=asking.budget)
         context = RunContext(
             budget,
             asking.caller,
@@ -301,8 +302,11 @@ class Runtime:
             resumed=asking.resumed,
         )
         events = self._run(name, conversation, RunOptions(), asking.caller, context, within=True)
-        async with aclosing(_watched(events, trace)) as watched:
-            ends = [event async for event in watched if isinstance(event, RunFinished)]
+        try:
+            async with aclosing(_watched(events, trace)) as watched:
+                ends = [event async for event in watched if isinstance(event, RunFinished)]
+        finally:
+            budget.end_answer()
         return ends[-1]
 
     async def _toolbox(self, ready: _Ready, caller: Caller) -> AgentToolbox:
@@ -354,10 +358,13 @@ def _refuse_unsupported(agents: Iterable[Agent]) -> None:
         raise NotSupportedError("\n".join(["these agents can't be run yet:", *lines]))
 
 
-def _budget(agent: Agent, options: RunOptions) -> Budget:
-    if options.timeout is None:
-        return Budget(agent.limits)
-    return Budget(replace(agent.limits, timeout=options.timeout))
+def _budget(
+    agent: Agent, options: RunOptions | None = None, *, above: Budget | None = None
+) -> Budget:
+    limits = agent.limits
+    if options and options.timeout is not None:
+        limits = replace(limits, timeout=options.timeout)
+    return Budget(limits, above, partial(dearest, agent.model))
 
 
 def _watched(

@@ -21,6 +21,12 @@ def over(own: Mapping[str, JsonValue], given: Mapping[str, JsonValue]) -> Mappin
     return {**kept, **given}
 
 
+def longest(settings: Mapping[str, JsonValue]) -> int | None:
+    """The tokens that the settings allow for an answer, where they say."""
+    found = (settings.get(name) for name in _LONGEST)
+    return next((most for most in found if isinstance(most, int)), None)
+
+
 def within(
     settings: Mapping[str, JsonValue], most: int | None, model_most: int | None
 ) -> Mapping[str, JsonValue]:
