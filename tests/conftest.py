@@ -38,6 +38,7 @@ LONGEST = (
     "run/test_mcp_http.py",
 )
 _TESTS = Path(__file__).parent
+DATABASES = ("sqlite", "postgresql")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,10 +74,22 @@ def postgres() -> Iterator[Postgres]:
     server.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
-    """An empty store, in each database that there is."""
+def _empty(request: pytest.FixtureRequest, folder: Path) -> Address:
     if request.param == "sqlite":
-        return Address(file=tmp_path / ".retinue" / "state.db")
+        return Address(file=folder / ".retinue" / "state.db")
     server: Postgres = request.getfixturevalue("postgres")
     return Address(url=server.new_database())
+
+
+@pytest.fixture(params=DATABASES)
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    """An empty store, in each database that there is."""
+    return _empty(request, tmp_path)
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def empty_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Address:
+    """As `address`, for the tests of a module that share it."""
+    return _empty(request, tmp_path_factory.mktemp("store"))
