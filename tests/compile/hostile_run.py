@@ -12,7 +12,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from hostile import Case, cases
+from hostile import cases
+from hostile_folders import Case
 
 from retinue.compile import CompileContext, compile_agents
 from retinue.compile.rendering import Renderer
