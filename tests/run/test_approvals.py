@@ -1,13 +1,17 @@
 """Calls that are made only after the user agrees: who, what, when, and once."""
 
+import json
 import logging
+import sys
 from dataclasses import replace
 
 import pytest
 
-from ledgers import ANNA, ASK, Ledger, end, play, runtime, said
+from ledgers import ANNA, ASK, SERVER, Ledger, end, play, runtime, said
 from retinue.agent import Agent, SubAgent
+from retinue.compile import compile_agents
 from retinue.errors import RequestError
+from retinue.project import Project
 from retinue.run.approval import Answer, Paused, Waiting
 from retinue.run.approvals import VALID_FOR, ApprovalGate, ApprovalsInMemory
 from retinue.run.caller import Caller
@@ -296,6 +300,41 @@ async def test_the_agent_that_took_over_goes_on_after_the_answer(ledger):
     assert after[: len(before)] == before
     assert [m.role for m in after[len(before) :]] == ["assistant", "tool"]
     assert [m.content for m in end(events).messages if m.role == "assistant"][-1] == "Booked."
+
+
+async def test_what_was_agreed_to_is_not_done_by_another_version_of_who_took_over(ledger, tmp_path):
+    """As files are compiled: an agent's digest covers those that it hands over to."""
+
+    (tmp_path / "agents").mkdir()
+
+    def lead_with(instructions: str) -> Agent:
+        args = json.dumps([str(SERVER), str(ledger.path)])
+        server = f"{{command: {sys.executable}, args: {args}, tools: {{require_approval: [book]}}}}"
+        clerk = f"model: clerk/m\ninstructions: {instructions}\nmcp_servers: {{ledger: {server}}}\n"
+        files = {
+            "agents/lead.yaml": "model: lead/m\ninstructions: Lead.\n"
+            "sub_agents: [{agent: clerk, mode: handoff}]\n",
+            "agents/clerk.yaml": clerk,
+        }
+        for path, text in files.items():
+            (tmp_path / path).write_text(text)
+        (agent,) = compile_agents(Project.at(tmp_path), ["lead"]).checked()
+        return agent
+
+    kept = ApprovalsInMemory()
+    more = {"approvals": kept, "lookup": lambda ref: f"the {ref.name}"}
+    models = {
+        "lead": ScriptedModel(calls(("hand_over_to_clerk", {"reason": "money"}))),
+        "clerk": ScriptedModel(calls(BOOK), says("ok")),
+    }
+    async with runtime(models, lead_with("Book."), **more) as opened:
+        finish = end(await play(opened, "lead"))
+    async with runtime(models, lead_with("Book it all."), **more) as opened:
+        await play(opened, "lead", said(finish, True))
+    assert ledger.lines == []
+    async with runtime(models, lead_with("Book."), **more) as opened:
+        await play(opened, "lead", said(finish, True))
+    assert ledger.lines == ["book a"]
 
 
 async def test_expired_and_crowded_out_questions_are_forgotten():
