@@ -95,6 +95,21 @@ def test_strict_leaves_out_what_is_new_or_changed(caplog):
     assert all(words in second for words in ("+ pay: added", "+ Pay it.", "`retinue lock clerk`"))
 
 
+def test_what_differs_is_told_once_to_however_many_it_is_listed(caplog):
+    changed, new = replace(BOOK, description="Pay it."), Tool("pay", "", {})
+    check, lists = locked(BOOK), ([changed, new], [changed], [new, BOOK], [BOOK])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            for tools in lists:
+                check.admitted(SERVER, tools, complete=False)
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert "+ pay: added" in told
+    with caplog.at_level(logging.WARNING):
+        check.admitted(SERVER, [replace(changed, description="Pay.")], complete=False)
+        check.admitted(replace(SERVER, name="it2", pin="strict"), [new], complete=False)
+    assert len(caplog.records) == 3
+
+
 def test_else_it_is_a_warning(caplog):
     server = replace(SERVER, pin="warn")
     changed = replace(BOOK, description="Pay it.")

@@ -14,8 +14,12 @@ from retinue.run.ports import Tool
 
 log = logging.getLogger(__name__)
 
+_Told = tuple[str, str, str]
+"""A server, its tool, and the hash of that as it was found; empty where it wasn't."""
+
 _MOST_LINES = 40
 _MOST_TOLD = 50
+_MOST_REMEMBERED = 5_000
 _LONGEST_LINE = 200
 
 
@@ -76,12 +80,16 @@ def _changed(old: str, new: str) -> Iterator[str]:
 
 
 class PinCheck:
-    """The pins of one agent, against whatever its servers list. Each difference is logged once."""
+    """The pins of one agent, against whatever its servers list.
+
+    Each difference is logged once, to however many users a server lists its tools.
+    """
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent.name
         self._pins = {one.server: one for one in agent.pins}
-        self._told: dict[str, list[str]] = {}
+        # The oldest first.
+        self._told: dict[_Told, None] = {}
 
     def admitted(
         self, server: ToolServer, tools: Sequence[Tool], *, complete: bool
@@ -103,12 +111,13 @@ class PinCheck:
         return [tool for tool in tools if tool.name not in refused]
 
     def _tell(self, server: ToolServer, found: Sequence[Drift]) -> None:
-        lines = [line for one in found[:_MOST_TOLD] for line in one.lines()]
-        if lines == self._told.get(server.name, []):
+        new = [one for one in found if _told(server, one) not in self._told]
+        if not new:
             return
-        self._told[server.name] = lines
-        if not lines:
-            return
+        self._told.update((_told(server, one), None) for one in new)
+        while len(self._told) > _MOST_REMEMBERED:
+            del self._told[next(iter(self._told))]
+        lines = [line for one in new[:_MOST_TOLD] for line in one.lines()]
         strict = server.pin == "strict"
         log.log(
             logging.ERROR if strict else logging.WARNING,
@@ -120,3 +129,7 @@ class PinCheck:
             self._agent,
             "\n".join(f"  {line}" for line in lines),
         )
+
+
+def _told(server: ToolServer, one: Drift) -> _Told:
+    return server.name, one.name, one.found.sha256 if one.found else ""
