@@ -126,6 +126,57 @@ def test_what_cannot_be_made_or_opened_changes_nothing(make):
         assert old.open
 
 
+class Slow(LoopRuntime):
+    """One whose opening takes until it is cancelled."""
+
+    opening = False
+
+    async def __aenter__(self):
+        await super().__aenter__()
+        self.opening = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            await self.__aexit__()
+
+
+def test_a_reload_that_is_cancelled_leaves_nothing_half_open():
+    old, slow, new = runtime(*[says("old")] * 2), Slow(ScriptedModel()), runtime(says("new"))
+    with site(old) as served:
+        reloading = asyncio.run_coroutine_threadsafe(
+            served.generations.reload(lambda: app_for(slow)), served.server.loop
+        )
+        eventually(lambda: slow.opening, 5)
+        reloading.cancel()
+        eventually(lambda: not slow.open, 5)
+        assert served.answer() == "old"
+        assert served.generations.number == 1
+        served.reload(lambda: app_for(new))
+        assert served.answer() == "new"
+
+
+async def test_a_hangup_whose_reload_fails_unexpectedly_is_logged_and_changes_nothing(capsys):
+    generations = Generations(app_for(runtime()))
+    first = generations.app
+
+    def make():
+        raise KeyError("a bug")
+
+    listener = listen("127.0.0.1", 0)
+    try:
+        config = server_config(generations, log_level="info")
+        server = Server(config, listener, on_hangup=lambda: generations.reload(make))
+        server._hung_up()
+        await asyncio.gather(*server._tasks)
+    finally:
+        listener.socket.close()
+    assert generations.app is first
+    log = capsys.readouterr().err
+    assert "not reloaded for an unexpected reason" in log
+    assert "KeyError: 'a bug'" in log
+
+
 def test_many_reloads_under_load_lose_no_request():
     runtimes = [runtime(*[says("fine")] * 400)]
     with site(runtimes[0]) as served:

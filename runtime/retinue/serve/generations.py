@@ -37,8 +37,8 @@ class Generations:
             await self._now.answer(scope, receive, send)
 
     async def reload(self, make: Make) -> list[str]:
-        """Answer with what `make` gives; the agents' names. Where that, or opening it, raises,
-        nothing has changed.
+        """Answer with what `make` gives; the agents' names. Where that, or opening it, raises or is
+        cancelled, nothing has changed.
         """
         async with self._turn:
             new = _Generation(await asyncio.to_thread(make))
@@ -80,13 +80,17 @@ class _Generation:
         self._life: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Raises what the app's start does."""
+        """Raises what the app's start does. Cancelled, it leaves nothing open."""
         opened = asyncio.Event()
         # What the app opens is closed in the task that has opened it.
         self._life = asyncio.create_task(self._live(opened))
         waiting = asyncio.create_task(opened.wait())
         try:
             await asyncio.wait({self._life, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            self._life.cancel()
+            await asyncio.wait({self._life})
+            raise
         finally:
             waiting.cancel()
         if not opened.is_set():

@@ -222,6 +222,8 @@ class Server(uvicorn.Server):
                 await self._on_hangup()
         except RetinueError as error:
             log.error("not reloaded, everything stays as it was: %s", error)
+        except Exception:
+            log.exception("not reloaded for an unexpected reason, everything stays as it was")
 
 
 _TICK = 0.05
