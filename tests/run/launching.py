@@ -1,4 +1,4 @@
-"""The well-behaved server, in a process of its own at a port."""
+"""The well-behaved server, or another, in a process of its own at a port."""
 
 import asyncio
 import socket
@@ -15,10 +15,10 @@ def free_port() -> int:
         return port
 
 
-async def launch(port: int, transport: str = "streamable-http") -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(MODERN), str(port), transport
-    )
+async def launch(port: int, *arguments: str, script: Path = MODERN) -> asyncio.subprocess.Process:
+    """The server at the port; of the well-behaved one the argument is its transport."""
+    given = arguments or ("streamable-http",) if script == MODERN else arguments
+    process = await asyncio.create_subprocess_exec(sys.executable, str(script), str(port), *given)
     for _ in range(400):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -39,8 +39,7 @@ class Connection:
     a loss. `problem` is one sentence while the server is not up, and holds no secret.
     `connecting` is the first attempt and the one right after a loss; later ones are `down`.
     `refused` tells a server that is there, and doesn't want this identity, from one that is lost.
-    Tools are listed again when a server of the older protocol says that they have changed; of
-    the newer one they are listed once per session, as following it costs a request held open.
+    Tools are listed again when the server says that they have changed.
     With a `user_token` it is that user's, and else this process's own, also for a server with
     `auth: user`: `UserConnection` keeps the two apart. `era` saves the probe, where it is known.
     `latency` is what getting ready took last, in seconds; `protocol` the version of MCP spoken.

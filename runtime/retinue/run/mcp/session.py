@@ -27,6 +27,7 @@ from retinue.run.mcp.faults import BusyError, LinkError, LostAnswerError, clip
 from retinue.run.mcp.genie import Poll, answered, polls, waiting
 from retinue.run.mcp.http import HttpLink
 from retinue.run.mcp.link import Exchange, Link, exchange
+from retinue.run.mcp.listening import listen
 from retinue.run.mcp.listing import Tolerant, described, list_tools, selected
 from retinue.run.mcp.offers import Offer, offers
 from retinue.run.mcp.results import tool_result
@@ -254,10 +255,11 @@ class Session:
             self._client = client
             self.ready.set_result(None)
             following = asyncio.create_task(self._follow(client))
+            listening = asyncio.create_task(self._listen(client))
             try:
                 await self._over.wait()
             finally:
-                beside = {task for task in (following, self._probe) if task}
+                beside = {task for task in (following, listening, self._probe) if task}
                 for task in beside:
                     task.cancel()
                 await asyncio.wait(beside)
@@ -275,6 +277,15 @@ class Session:
     async def _hear(self, message: object) -> None:
         if isinstance(message, ToolListChangedNotification):
             self._changed.set()
+
+    async def _listen(self, client: Client) -> None:
+        """Hear of changes on a request that is held open, where the newer protocol is spoken.
+
+        A user's own session is short, and lists anew: it isn't worth a request for each of them.
+        """
+        if self._user_token is None:
+            exchange.set(self._exchange())
+            await listen(client, self._server, self._changed.set)
 
     async def _follow(self, client: Client) -> None:
         """List the tools again when the server says that they have changed; not too often."""
@@ -347,8 +358,9 @@ class Session:
 def _modes(server: ToolServer, era: str | None) -> tuple[tuple[str, bool], ...]:
     """Ways of connecting to try, in order, and whether each is the last.
 
-    A legacy command that ignores unknown methods would cost mcp's probe ten seconds, while
-    nearly every command answers `initialize` at once: so commands are asked that first. At a URL
+    A legacy command that ignores unknown methods would cost mcp's probe ten seconds, and those
+    made with the Rust SDK before its version 3 end when anything else comes first, while nearly
+    every command of either era answers `initialize` at once: so commands are asked that. At a URL
     that refuses both, the oldest protocol may be spoken.
     """
     if era:
