@@ -23,6 +23,7 @@ from retinue import __version__
 from retinue.agent import Http, Stdio, ToolServer
 from retinue.errors import RetinueError, ToolError
 from retinue.run.events import ToolResult
+from retinue.run.mcp.asking import asks_user
 from retinue.run.mcp.faults import BusyError, LinkError, LostAnswerError, clip
 from retinue.run.mcp.genie import Poll, answered, polls, waiting
 from retinue.run.mcp.http import HttpLink
@@ -307,6 +308,11 @@ class Session:
 
     async def _explained(self, error: MCPError, record: Exchange) -> LinkError | ToolError:
         """What the error means: HTTP has the first word, then the link, then the server."""
+        if asks_user(error):
+            return ToolError(
+                f"The tool server '{self._server.name}' asks the user for input in this call, and "
+                "nobody can answer that here. Give it all that it needs, or go on without it."
+            )
         if record.fault and not record.fault.delivered:
             return record.fault
         if self.era != "auto" and record.forgotten(error.message):
