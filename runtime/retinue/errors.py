@@ -4,6 +4,9 @@ RetinueError
 ├── ProjectError          the folder isn't a project, or a path leaves it
 ├── CompileError          agent files with mistakes (retinue.diagnostics, carries diagnostics)
 ├── UsageError            what the caller named (an agent) does not exist
+├── ConfigurationError    what the command or the environment sets can't be meant
+│   ├── AccessError       callers can't be told apart (retinue.serve.keys)
+│   └── CapacityError     a limit for the server can't be read (retinue.serve.overload)
 ├── NotSupportedError     an agent asks for what this version can't do yet
 ├── PromptError           a prompt can't be rendered with the values it got
 ├── MissingReferenceError an environment variable or secret is missing when it is used
@@ -15,8 +18,6 @@ RetinueError
 ├── StoreError            the store can't be used as it is set up, until somebody changes that
 ├── StoreDownError        the store can't be reached now, and may be later
 ├── RefusedError          a busy server takes the request on no more (retinue.serve.wire.errors)
-├── AccessError           callers can't be told apart (retinue.serve.keys)
-├── CapacityError         a limit for the server can't be read (retinue.serve.overload)
 ├── LinkError             a tool server is lost (retinue.run.mcp, becomes a ToolError there)
 ├── BundleError           an agent compiles and can't be deployed (retinue.bundle.plan)
 └── ServeError            the server can't listen or start (retinue.serve.server)
@@ -49,6 +50,10 @@ class ProjectError(RetinueError):
 
 class UsageError(RetinueError):
     """The command or call names something that isn't there; the message names the nearest."""
+
+
+class ConfigurationError(RetinueError):
+    """What an option, or a variable of the environment, sets or lacks: nothing starts with it."""
 
 
 class NotSupportedError(RetinueError):

@@ -106,7 +106,7 @@ def test_json_lines_on_standard_output(project, args, env):
 
 def test_no_address_of_other_machines_without_a_check_of_callers(retinue):
     done = retinue("serve", "--offline", "--host", "0.0.0.0", "--port", "0")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "nothing would check who calls helper: write `auth: {mode: api_key}`" in done.stderr
     assert "or listen on 127.0.0.1" in done.stderr
     assert "Serving" not in done.stderr
@@ -115,13 +115,13 @@ def test_no_address_of_other_machines_without_a_check_of_callers(retinue):
 @pytest.mark.usefixtures("keyed")
 def test_no_keys_no_server(retinue):
     done = retinue("serve", "--offline", "--port", "0")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "RETINUE_API_KEYS is not set" in done.stderr
 
 
 def test_a_rate_that_is_none(retinue):
     done = retinue("serve", "--offline", "--port", "0", "--rate-limit", "often")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "'often' is not a rate" in done.stderr
 
 

@@ -11,7 +11,7 @@ from retinue import __version__
 from retinue.cli.options import ProjectOption, choose_project
 from retinue.cli.verbs import Verbs
 from retinue.diagnostics import CompileError, printable
-from retinue.errors import ProjectError, RetinueError, UsageError
+from retinue.errors import ConfigurationError, ProjectError, RetinueError, UsageError
 
 FAILED = 1
 INVALID = 2
@@ -66,4 +66,5 @@ def main() -> None:
     except RetinueError as error:
         said = "\n".join(map(printable, str(error).splitlines()))
         typer.echo(f"error: {said}", err=True)
-        sys.exit(INVALID if isinstance(error, ProjectError | UsageError) else FAILED)
+        wrong = isinstance(error, ConfigurationError | ProjectError | UsageError)
+        sys.exit(INVALID if wrong else FAILED)

@@ -5,14 +5,14 @@ import re
 from collections.abc import Iterable
 from hashlib import sha256
 
-from retinue.errors import RetinueError
+from retinue.errors import ConfigurationError
 
 _BETWEEN = re.compile(r"[\s,]+")
 # What fits into a header as it is.
 _KEY = re.compile(r"[!-+\--~]{1,512}")
 
 
-class AccessError(RetinueError):
+class AccessError(ConfigurationError):
     """Callers can't be told apart as the agents ask for: no keys, or nothing that checks them."""
 
 

@@ -11,7 +11,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from retinue.errors import RetinueError
+from retinue.errors import ConfigurationError
 from retinue.serve.access import RequestRecord, record_of
 from retinue.serve.answers import send_error
 from retinue.serve.body import MAX_BODY
@@ -21,7 +21,7 @@ MAX_CONCURRENCY = 512
 Byte = bytearray | mmap
 
 
-class CapacityError(RetinueError):
+class CapacityError(ConfigurationError):
     """A limit that was asked for can't be read."""
 
 
