@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from retinue.store import migrate, store
+from retinue.store import files, keys, log, migrate, store
 from retinue.store.tables import metadata
 
 
@@ -15,11 +15,15 @@ def test_the_newest_is_the_one_that_is_named():
     assert scripts.get_current_head() == migrate.REVISION
 
 
+TABLES = {table.name for table in (files.files, keys.api_keys, log.request_log)}
+
+
 def _is_alembics(change) -> bool:
     return change[0] == "remove_table" and change[1].name == "alembic_version"
 
 
 async def test_they_make_the_tables_that_the_modules_use(address):
+    assert metadata.tables.keys() >= TABLES
     database = store.Store(address).database
 
     def differences(connection):

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from retinue.store.address import Address
 from retinue.store.log_query import Which
 
 if TYPE_CHECKING:
+    from retinue.agent import Agent
     from retinue.store.log_book import LogBook
 
 StoreOption = Annotated[
@@ -37,7 +38,7 @@ SinceOption = Annotated[
     ),
 ]
 
-_AGO = re.compile(r"(\d{1,6})([smhd])")
+_SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LATE = 60.0
 _LOOK = 1.0
@@ -46,10 +47,14 @@ _MOST = 10_000
 
 def store_of(project: Project, variables: list[str] | None, given: str | None) -> Address:
     """Where the project's state is. Raises StoreError where nothing is kept."""
+    return agents_store_of(checked(compile_project(project, None, variables)), project, given)
+
+
+def agents_store_of(agents: "Iterable[Agent]", project: Project, given: str | None) -> Address:
+    """As `store_of`, for agents that are compiled already."""
     # Off the start-up path: it brings in the server.
     from retinue.serve.factory import agents_store  # noqa: PLC0415
 
-    agents = checked(compile_project(project, None, variables))
     address = agents_store(agents, project, given)
     if address is None:
         raise StoreError("this project keeps nothing: set `store` in retinue.yaml, or use --store")
@@ -61,9 +66,15 @@ def wanted(session: str | None, user: str | None, agent: str | None, since: str 
     return Which(session=session, user=user, agent=agent, since=_since(since))
 
 
+def seconds_in(text: str) -> int | None:
+    """Seconds of a time such as 2h or 7d; None for what is none."""
+    found = _SPAN.fullmatch(text)
+    return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
 def _since(text: str | None) -> float | None:
-    if text and (ago := _AGO.fullmatch(text)):
-        return max(0.0, time.time() - int(ago[1]) * _SECONDS[ago[2]])
+    if text and (ago := seconds_in(text)) is not None:
+        return max(0.0, time.time() - ago)
     from retinue.serve.wire.logs import moment  # noqa: PLC0415
 
     try:

@@ -23,6 +23,7 @@ VERBS = {
     "logs": "Print what a deployed agent's app and its platform wrote, times in UTC.",
     "stats": "Sum up the requests in the log of the project's store: how many, tokens, cost and "
     "time.",
+    "keys": "Make, list and revoke API keys in the project's store.",
     "proxy": "Open an OpenAI endpoint on this machine that asks a deployed agent as you.",
     "register": "Register an agent's version as a version of a model in Unity Catalog.",
     "schema": "Print the JSON Schema of agents/NAME.yaml or retinue.yaml, for editors and other "
