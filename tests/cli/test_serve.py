@@ -114,9 +114,10 @@ def test_no_address_of_other_machines_without_a_check_of_callers(retinue):
 
 @pytest.mark.usefixtures("keyed")
 def test_no_keys_no_server(retinue):
-    done = retinue("serve", "--offline", "--port", "0")
+    done = retinue("serve", "--offline", "--port", "0", "--store", "off")
     assert done.returncode == 2
     assert "RETINUE_API_KEYS is not set" in done.stderr
+    assert "retinue keys create" in done.stderr
 
 
 def test_a_rate_that_is_none(retinue):

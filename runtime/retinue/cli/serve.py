@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,9 @@ from retinue.cli.options import (
 from retinue.diagnostics import did_you_mean
 from retinue.errors import UsageError
 
+if TYPE_CHECKING:
+    from retinue.serve.admission import Access
+
 
 class LogFormat(StrEnum):
     """How log lines are written."""
@@ -42,6 +45,10 @@ _MEGABYTE = 1024 * 1024
 _NO_PROXY = (
     "note: no Databricks proxy stands before this process: callers are not checked, which is why "
     "only this machine reaches it"
+)
+_STORED_KEYS = (
+    "note: RETINUE_API_KEYS is not set, so callers need a key of the store's: `retinue keys create "
+    "NAME` makes one"
 )
 
 
@@ -134,11 +141,12 @@ def command(
 
     if not compat and (allowed_modes is not None or allow_restart):
         raise UsageError("--allowed-modes and --allow-restart need --compat")
-    access = Access(compiled, os.environ)
     if compat:
-        refuse_unchecked(os.environ, access.unchecked)
         store = store or store_url(os.environ)
     address = agents_store(compiled, opened, store)
+    access = Access(compiled, os.environ, stored=address is not None)
+    if compat:
+        refuse_unchecked(os.environ, access.unchecked)
     log = log_settings(compiled, opened.root)
     capacity = Capacity(
         max_body=max_body * _MEGABYTE,
@@ -164,8 +172,7 @@ def command(
         "settings": model_settings(temperature, max_tokens),
     }
     notes = [OFFLINE_BANNER, *offline_gaps(compiled)] if offline else []
-    if "databricks" in access.modes.values() and not access.proxied:
-        notes.append(_NO_PROXY)
+    notes += _about_callers(access)
     asked = example(compiled, offline=offline)
     again: dict[str, Any] = {
         "project": str(opened.root),
@@ -197,6 +204,15 @@ def command(
 
 
 command.__name__ = "serve"
+
+
+def _about_callers(access: "Access") -> list[str]:
+    notes = []
+    if "databricks" in access.modes.values() and not access.proxied:
+        notes.append(_NO_PROXY)
+    if access.needs_stored:
+        notes.append(_STORED_KEYS)
+    return notes
 
 
 def chosen_apis(text: str | None, known: Sequence[str]) -> list[str]:

@@ -26,6 +26,7 @@ from retinue.serve.info import HEALTH_PATHS, Info
 from retinue.serve.keeping import Keeping
 from retinue.serve.kept_conversations import kept_conversations
 from retinue.serve.kept_responses import kept_responses
+from retinue.serve.key_routes import key_routes
 from retinue.serve.logs import logs
 from retinue.serve.mcp import METHODS as MCP_METHODS
 from retinue.serve.mcp import PATHS as MCP_PATHS
@@ -66,9 +67,10 @@ def app_for(
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
     options = options or ServeOptions()
-    access = access or Access(runtime.agents.values())
+    access = access or Access(runtime.agents.values(), stored=store is not None)
     control = control or Control(House(options.capacity))
-    parts = _Parts(runtime, access, control, options, Keeping(runtime, options, store, log))
+    keeping = Keeping(runtime, options, store, log, keys=access.takes_stored)
+    parts = _Parts(runtime, access, control, options, keeping)
     app = _App(parts)
     for router, prefix, in_schema in parts.routers():
         app.include_router(router, prefix=prefix, include_in_schema=in_schema)
@@ -136,6 +138,8 @@ class _Parts:
         yield info.about(), "", True
         if "operation" in apis:
             yield self.control.router(self.runtime, anyone=self._anyone), "", True
+            made = key_routes(self.runtime, keeping.state, keeping.keys, anyone=self._anyone)
+            yield made, "", True
 
     def routes(self, router: ASGIApp) -> Iterator[BaseRoute]:
         """What FastAPI knows nothing of; `router` has what older names stand for."""
@@ -199,7 +203,7 @@ class _App(FastAPI):
         front: ASGIApp = _Front(self._hot, super().build_middleware_stack())
         access, metrics = self._parts.access, self._parts.control.metrics
         if access.checks:
-            front = Gate(access, OPEN_PATHS, front)
+            front = Gate(access, OPEN_PATHS, front, self._parts.keeping.keys)
         observers = [metrics.count]
         requests = self._parts.keeping.requests
         if requests:

@@ -54,15 +54,6 @@ class Control:
         """`anyone` may do it where only this machine asks, and nobody is told apart."""
         routes = APIRouter(tags=["operation"])
 
-        def admins_only(request: Request) -> None:
-            identity = record_of(request.scope).identity
-            if not (anyone or identity.admin):
-                message = "This is for administrators: see RETINUE_ADMIN_KEYS and RETINUE_ADMINS."
-                raise RequestError(message, code="permission_denied", status=403)
-            if request.headers.get("sec-fetch-site") == "cross-site":
-                message = "Requests from other sites are refused."
-                raise RequestError(message, code="cross_site", status=403)
-
         @routes.get(
             "/status",
             summary="Versions, uptime and what runs",
@@ -125,7 +116,7 @@ class Control:
             ),
         )
         async def reload(request: Request) -> JSONResponse:
-            admins_only(request)
+            admins_only(request, anyone=anyone)
             if self.reload is None:
                 message = "This server was not started from a project's files: start it anew."
                 raise RequestError(message, code="reload_not_possible", status=409)
@@ -146,12 +137,23 @@ class Control:
             ),
         )
         async def drain(request: Request, *, draining: bool = True) -> JSONResponse:
-            admins_only(request)
+            admins_only(request, anyone=anyone)
             self.house.shut = draining
             told: dict[str, Any] = {"object": "drain", "draining": draining}
             return JSONResponse({**told, "runs": self.house.running}, HTTPStatus.OK)
 
         return routes
+
+
+def admins_only(request: Request, *, anyone: bool) -> None:
+    """Raises RequestError (403) for whoever may not operate the server."""
+    identity = record_of(request.scope).identity
+    if not (anyone or identity.admin):
+        message = "This is for administrators: see RETINUE_ADMIN_KEYS and RETINUE_ADMINS."
+        raise RequestError(message, code="permission_denied", status=403)
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        message = "Requests from other sites are refused."
+        raise RequestError(message, code="cross_site", status=403)
 
 
 def _told(schema: Any, example: Any, *more: str) -> dict[int | str, dict[str, Any]]:

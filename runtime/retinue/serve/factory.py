@@ -97,7 +97,7 @@ def app_of(
 ) -> FastAPI:
     """As `create_app`, for agents that are compiled already."""
     chosen = [agent.with_model(model, settings) for agent in agents]
-    access = Access(chosen, os.environ)
+    access = Access(chosen, os.environ, stored=store is not None)
     options = options or ServeOptions()
     if options.reach == "public":
         access.refuse_open()

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from retinue.run.caller import Caller
+from retinue.serve.limits import Limits
 from retinue.serve.wire.session import UNNAMED
+from retinue.store.api_key import ADMIN, LOGS
 
 _NO_NAMES: frozenset[str] = frozenset()
 
@@ -16,7 +18,8 @@ class Identity:
 
     `user_id`, `user_name`, `user_email` and `access_token` are the Databricks proxy's word and
     None elsewhere; `key` is the name of the API key. `closed` are the agents that the caller may
-    not use; `admin` says whether it may operate the server. The token is the user's
+    not use; `admin` says whether it may operate the server. Where the key is one of the store,
+    `scopes` are what it is for, and `limits` what its holder may use. The token is the user's
     own: it goes to their workspace and nowhere else.
     """
 
@@ -27,6 +30,17 @@ class Identity:
     access_token: str | None = field(default=None, repr=False)
     admin: bool = False
     closed: frozenset[str] = _NO_NAMES
+    scopes: frozenset[str] | None = None
+    limits: Limits | None = None
+
+    def may(self, scope: str) -> bool:
+        """Whether the caller's key is for that, or isn't for anything in particular."""
+        return self.scopes is None or scope in self.scopes or ADMIN in self.scopes
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether the log tells this caller of everybody's requests."""
+        return self.admin or (self.scopes is not None and LOGS in self.scopes)
 
     @property
     def subject(self) -> str:

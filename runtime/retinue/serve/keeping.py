@@ -1,4 +1,4 @@
-"""A store's address → what one app keeps there: state, files, the log, background runs."""
+"""A store's address → what one app keeps there: state, files, the log, background runs, keys."""
 
 from contextlib import AsyncExitStack, aclosing
 from typing import Self
@@ -6,16 +6,19 @@ from typing import Self
 from retinue.run.runtime import Runtime
 from retinue.serve.background import Background
 from retinue.serve.files_kept import KeptFiles
+from retinue.serve.key_snapshot import Snapshot
 from retinue.serve.options import ServeOptions
-from retinue.serve.request_log import LogSettings, RequestLog
+from retinue.serve.request_log import LogSettings, RequestLog, folder_of
 from retinue.serve.state import State
+from retinue.serve.stored_keys import StoredKeys
 from retinue.store.address import Address
 
 
 class Keeping:
     """All of it; `async with` opens it, and closes it when the runs have ended.
 
-    Nothing is kept where there is no `store`; the log of requests needs `log`, too.
+    Nothing is kept where there is no `store`; the log of requests needs `log`, too. `keys` says
+    whether the store's API keys count.
     """
 
     def __init__(
@@ -24,8 +27,11 @@ class Keeping:
         options: ServeOptions,
         store: Address | None,
         log: LogSettings | None,
+        *,
+        keys: bool,
     ) -> None:
         self.state = State(store)
+        self.keys = StoredKeys(self.state, _snapshot(store, log)) if keys else None
         self.files = KeptFiles(self.state)
         runtime.attachments.open_file = self.files.open
         self.requests = RequestLog(store, log, runtime.agents) if store and log else None
@@ -37,6 +43,8 @@ class Keeping:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.state)
+            if self.keys:
+                await stack.enter_async_context(self.keys)
             await stack.enter_async_context(aclosing(self.files))
             if self.requests:
                 await stack.enter_async_context(self.requests)
@@ -46,3 +54,10 @@ class Keeping:
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
+
+
+def _snapshot(store: Address | None, log: LogSettings | None) -> Snapshot | None:
+    """Beside what the log keeps while the database is away. SQLite's file is never away."""
+    if store is None or store.file or log is None:
+        return None
+    return Snapshot(log.folder.with_name("keys") / f"{folder_of(store)}.json")

@@ -80,7 +80,7 @@ class RequestLog:
         self._address = address
         self._settings = settings
         self._agents = agents
-        self._spool = Spool(settings.folder / _name(address), most=settings.most)
+        self._spool = Spool(settings.folder / folder_of(address), most=settings.most)
         self._secrets = Secrets(os.environ)
         self._book: LogBook | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -277,7 +277,7 @@ class RequestLog:
         return self._secrets.hidden(said.replace("\\u0000", ""))
 
 
-def _name(address: Address) -> str:
+def folder_of(address: Address) -> str:
     """A folder for each database: what waits for one must not end up in another."""
     if address.url:
         parts = urlsplit(address.url)
