@@ -284,6 +284,29 @@ class TestAccess:
         )
 
 
+TEXT = new_key().encode()
+DIGEST = digest_of(TEXT)
+STORED = ApiKey(
+    id=id_of(DIGEST),
+    digest=DIGEST.hex(),
+    name="ci",
+    scopes=frozenset(["chat"]),
+    created_at=0.0,
+)
+NAMES = st.sampled_from([b"authorization", b"x-api-key", b"api_token", b"cookie"]) | st.binary()
+VALUES = st.sampled_from([TEXT, b"Bearer " + TEXT, b"bearer  " + TEXT + b" "]) | st.binary()
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=12))
+def test_whatever_comes_only_the_key_itself_opens(headers):
+    access = Access([agent("a", auth=Auth(mode="api_key"))], {}, stored=True)
+    found = access.identify(headers, {DIGEST: STORED}.get)
+    brought = [value for name, value in headers if name != b"cookie" and TEXT in value]
+    assert found.key in (None, STORED.id)
+    assert brought or found.key is None
+    assert bool(found.closed) == (found.key is None)
+
+
 def test_while_the_database_is_away_known_keys_go_on_and_others_are_asked_to_wait(
     serving, postgres
 ):

@@ -14,6 +14,7 @@ from retinue.run.events import Usage
 from retinue.serve.access import RequestRecord
 from retinue.serve.identity import Identity
 from retinue.serve.log import JsonLines, TextLines, logging_config
+from retinue.store.api_key import new_key
 
 SECRET = "s3cr3t-value-of-the-app"
 
@@ -97,6 +98,16 @@ def test_nor_in_the_line_of_a_request_that_quotes_one(lines):
         assert SECRET not in text
         assert "first-key-of-all" not in text
         assert "***" in text
+
+
+def test_nor_is_a_key_of_the_store(lines):
+    key = new_key()
+    for line in lines:
+        quoted = line.format(record("%s", RequestRecord("req_1", path=f"/{key}", session=key)))
+        for told in (quoted, line.format(record("it was %s.", key, exc_info=failure(key)))):
+            assert key not in told
+            assert "***" in told
+        assert "rtn-short" in line.format(record("rtn-short"))
 
 
 @given(st.text(st.characters()), st.text(st.characters(codec=None)))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from retinue.serve.access import RequestRecord
+from retinue.store.api_key import FORM, PREFIX
 
 LogFormat = Literal["text", "json"]
 
@@ -50,7 +51,9 @@ def logging_config(level: str = "info", style: LogFormat = "text") -> dict[str, 
 
 
 class Secrets:
-    """Values of the environment that no line may hold: what is named as a secret is one."""
+    """What no line may hold: values of the environment that are named as secrets, and what has the
+    form of a key of the store.
+    """
 
     def __init__(self, env: Mapping[str, str]) -> None:
         named = (value for name, value in env.items() if _SECRET_NAME.search(name))
@@ -59,6 +62,8 @@ class Secrets:
         self._pattern = re.compile("|".join(map(re.escape, known))) if known else None
 
     def hidden(self, text: str) -> str:
+        if PREFIX in text:
+            text = FORM.sub(_HIDDEN, text)
         return self._pattern.sub(_HIDDEN, text) if self._pattern else text
 
 

@@ -24,7 +24,8 @@ MOST = 10_000
 """Keys that may be good at a time."""
 
 _BYTES = 32
-_FORM = re.compile(rb"rtn-[A-Za-z0-9_-]{43}")
+PREFIX = "rtn-"
+FORM = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 
 
 class TakenError(RetinueError):
@@ -64,12 +65,12 @@ class ApiKey:
 
 def new_key() -> str:
     """A key's text."""
-    return f"rtn-{secrets.token_urlsafe(_BYTES)}"
+    return f"{PREFIX}{secrets.token_urlsafe(_BYTES)}"
 
 
 def is_ours(presented: bytes) -> bool:
     """Whether it has the form of a key that is made here."""
-    return _FORM.fullmatch(presented) is not None
+    return FORM.fullmatch(presented.decode("latin-1")) is not None
 
 
 def digest_of(presented: bytes) -> bytes:
