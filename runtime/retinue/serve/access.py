@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -31,10 +31,10 @@ _KEY = "retinue.request"
 class RequestRecord:
     """What is known of a request: filled in as it goes along, and told by the log line.
 
-    `headers` are for its answer, `received` its own, in ASGI's form; `trace_id` is of its run's
-    trace, where there is one; `finish` is its run's last event, and `said` the conversation that
-    it was asked; `begin` is called when its body is there and a run would start. `observers` are
-    told when it is over.
+    `headers` are for its answer, `received` its own, the last of each name, in ASGI's form;
+    `trace_id` is of its run's trace, where there is one; `finish` is its run's last event, and
+    `said` the conversation that it was asked; `begin` is called when its body is there and a run
+    would start. `observers` are told when it is over.
     """
 
     id: str
@@ -50,7 +50,7 @@ class RequestRecord:
     said: Sequence[Said] = ()
     fault: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    received: Iterable[tuple[bytes, bytes]] = ()
+    received: Mapping[bytes, bytes] = field(default_factory=dict)
     begin: Callable[[], None] | None = None
     observers: "tuple[Observer, ...]" = ()
     started: float = field(default_factory=time.perf_counter)
@@ -80,7 +80,7 @@ class RequestRecord:
 
     def header(self, name: bytes) -> str | None:
         """The last of the request's headers of that name, which is in lower case."""
-        value = dict(self.received).get(name)
+        value = self.received.get(name)
         return value.decode("utf-8", "replace") if value else None
 
     def caller(self, metadata: Mapping[str, str]) -> Caller:
@@ -100,7 +100,7 @@ def record_of(scope: Scope) -> RequestRecord:
     """The record of the request that `scope` belongs to; a fresh one outside of AccessLog."""
     found: RequestRecord | None = scope.get(_KEY)
     if found is None:
-        found = scope[_KEY] = RequestRecord(id=_id_of(scope))
+        found = scope[_KEY] = RequestRecord(id=_id_of(scope), received=dict(scope["headers"]))
     return found
 
 
@@ -119,7 +119,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         record = RequestRecord(_id_of(scope), scope["method"], scope["path"])
-        record.received = scope["headers"]
+        record.received = dict(scope["headers"])
         record.observers = self._observers
         scope[_KEY] = record
         record.headers.append((b"x-request-id", record.id.encode()))

@@ -23,7 +23,8 @@ async def read_json_body(scope: Scope, receive: Receive, limit: int = MAX_BODY) 
 
     Raises RequestError: 400, 403, 408, 413 or 415; RefusedError; and HungUpError.
     """
-    headers = dict(scope["headers"])
+    record = record_of(scope)
+    headers = record.received
     if len(headers) < len(scope["headers"]):
         _check_single([name for name, _ in scope["headers"]])
     _check(headers, limit)
@@ -33,9 +34,8 @@ async def read_json_body(scope: Scope, receive: Receive, limit: int = MAX_BODY) 
     except TimeoutError:
         message = f"The request body did not arrive within {MAX_SECONDS:g} s."
         raise RequestError(message, code="request_timeout", status=408) from None
-    begin = record_of(scope).begin
-    if begin:
-        begin()
+    if record.begin:
+        record.begin()
     return body
 
 

@@ -98,8 +98,7 @@ Prepare = Callable[[bytes, Scope], Streamed | Whole | Elsewhere]
 
 def header(scope: Scope, name: str) -> str | None:
     """The last header of that name, which is in lower case."""
-    value = dict(scope["headers"]).get(name.encode())
-    return value.decode("utf-8", "replace") if value else None
+    return record_of(scope).header(name.encode())
 
 
 class Exchange:
