@@ -56,10 +56,8 @@ class Identity:
         """
         known = self.user_id or self.user_email
         named = bool(session) and (bool(known) or not session.startswith(UNNAMED))
-        owned = "\0".join((self.user_id or "", self.user_email or "", self.key or "", session))
-        digest = sha256(owned.encode("utf-8", "replace")).hexdigest()
         return Caller(
-            session=digest if named else None,
+            session=self._own(session) if named else None,
             depth=depth,
             metadata=metadata,
             user_id=self.user_id,
@@ -69,6 +67,11 @@ class Identity:
             principal=self._principal or f"session:{session}",
             owner=self.subject,
         )
+
+    def _own(self, session: str) -> str:
+        """The session's name among everybody's."""
+        owned = "\0".join((self.user_id or "", self.user_email or "", self.key or "", session))
+        return sha256(owned.encode("utf-8", "replace")).hexdigest()
 
     @property
     def _principal(self) -> str:
