@@ -20,6 +20,7 @@ MAX_MESSAGES = 2048
 _MAX_PARTS = 2048
 _MAX_TOOL_CALLS = 512
 _INSTRUCTING = ("system", "developer")
+_SAYING = ("user", *_INSTRUCTING)
 # A model's thinking, as some clients send it back: the answer that it led to stands beside it.
 _PASSED_OVER = ("reasoning", "thinking", "redacted_thinking")
 # What a message may hold, by role; text alone in the others'.
@@ -135,6 +136,8 @@ def _answer(message: ChatMessage, index: int, open_calls: set[str]) -> None:
 
 
 def _message(message: ChatMessage, index: int) -> Message:
+    if message.role in _SAYING and isinstance(message.content, str):
+        return Message(message.role, message.content, name=message.name)
     place = f"messages[{index}]"
     if message.role != "assistant":
         if message.content is None:

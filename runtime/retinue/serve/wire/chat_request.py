@@ -4,11 +4,12 @@ Format: OpenAI's `CreateChatCompletionRequest` (openai-openapi v2.3.0).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from retinue.run.approval import Answers
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import Tool
@@ -167,7 +168,7 @@ def decode(body: bytes) -> ChatRequest:
     return ChatRequest(
         model=request.model,
         messages=messages,
-        options=replace(_options(request), answers=answers),
+        options=_options(request, answers),
         metadata=metadata(request.metadata),
         user=request.user,
         stream=bool(request.stream),
@@ -192,10 +193,12 @@ def _unsupported(request: ChatCompletionRequest) -> Iterator[str]:
     return (param for param, wanted in asked.items() if wanted)
 
 
-def _options(request: ChatCompletionRequest) -> RunOptions:
+def _options(request: ChatCompletionRequest, answers: Answers | None) -> RunOptions:
     tools = function_tools(_functions(request.tools or ()))
     output = output_format(request.response_format) if request.response_format else None
-    return _choice(request.tool_choice or "auto", tools).options(_settings(request), output)
+    return _choice(request.tool_choice or "auto", tools).options(
+        _settings(request), output, answers
+    )
 
 
 def _functions(tools: Iterable[ChatTool]) -> Iterator[tuple[str, FunctionTool]]:

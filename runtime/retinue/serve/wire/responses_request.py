@@ -4,7 +4,7 @@ Format: OpenAI's `CreateResponse` (openai-openapi v2.3.0).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import orjson
@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from retinue.agent import Agent
 from retinue.errors import RequestError
+from retinue.run.approval import Answers
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import OutputFormat, Tool
@@ -264,7 +265,7 @@ def told(
         lead=lead,
         said=said,
         system_param=place,
-        options=replace(_options(parameters), answers=answers_in(given, OWN_SERVER)),
+        options=_options(parameters, answers_in(given, OWN_SERVER)),
         metadata=metadata(parameters.metadata),
     )
 
@@ -283,10 +284,12 @@ def _unsupported(request: CreateResponseRequest) -> Iterator[str]:
     return (param for param, wanted in asked.items() if wanted)
 
 
-def _options(request: CreateResponseRequest) -> RunOptions:
+def _options(request: CreateResponseRequest, answers: Answers | None) -> RunOptions:
     tools = function_tools(_functions(request.tools or ()))
     output = _output(request.text.format) if request.text and request.text.format else None
-    return _choice(request.tool_choice or "auto", tools).options(_settings(request), output)
+    return _choice(request.tool_choice or "auto", tools).options(
+        _settings(request), output, answers
+    )
 
 
 def _settings(request: CreateResponseRequest) -> dict[str, JsonValue]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from retinue.run.approval import Answers
 from retinue.run.options import RunOptions
 from retinue.run.ports import NamedTool, OutputFormat, Tool, ToolChoice
 from retinue.serve.wire.mistakes import invalid
@@ -35,14 +36,22 @@ class ChosenTools:
     choice: ToolChoice = "auto"
     allowed: frozenset[str] | None = None
 
-    def options(self, settings: Mapping[str, JsonValue], output: OutputFormat | None) -> RunOptions:
-        """What the caller asks of the run, with these settings and this form of the answer."""
+    def options(
+        self,
+        settings: Mapping[str, JsonValue],
+        output: OutputFormat | None,
+        answers: Answers | None,
+    ) -> RunOptions:
+        """What the caller asks of the run, with these settings, this form of the answer, and these
+        answers to the run's own questions.
+        """
         return RunOptions(
             settings=settings,
             tools=self.tools,
             tool_choice=self.choice,
             allowed=self.allowed,
             output=output,
+            answers=answers,
         )
 
 
