@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from retinue.agent import Compaction
 from retinue.errors import ModelError
 from retinue.run.budget import Budget
-from retinue.run.deadline import Deadline, before
+from retinue.run.deadline import Deadline
 from retinue.run.events import Compacted, ModelEvent, ModelFinished, ModelRetried, TextDelta
 from retinue.run.messages import Message
 from retinue.run.ports import Model, ModelRequest
@@ -265,7 +265,7 @@ class Compacting:
         )
         # The answer is to have as much time again.
         until = Deadline(now + (self._budget.end - now) / 2)
-        events = before(until, self._model.stream(asked), _late)
+        events = until.within(self._model.stream(asked), _late)
         try:
             return _escaped(await self._answer(events))
         except ModelError as error:

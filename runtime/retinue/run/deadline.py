@@ -27,18 +27,6 @@ class Deadline:
         """Whether it was there when the timer rang."""
         return self._passed
 
-    def watch(self) -> tuple[asyncio.Task[Any], int]:
-        """Watch the current task; also how many cancellations it already has to answer for."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a deadline needs a task")
-        self._task = task
-        return task, task.cancelling()
-
-    def rest(self) -> None:
-        """Watch nothing until the next wait."""
-        self._task = None
-
     def move(self, moment: float) -> None:
         """Set another moment."""
         # A later one is noticed when the timer rings; only an earlier one needs another timer.
@@ -59,33 +47,37 @@ class Deadline:
         if self._task:
             self._task.cancel()
 
-
-async def before(
-    deadline: Deadline, items: AsyncIterator[T], late: Callable[[], Exception]
-) -> AsyncGenerator[T, None]:
-    """The same items. Raises `late()` at the deadline. Closes `items` and the deadline."""
-    try:
-        while True:
-            # It may have rung while the consumer was busy and there was nothing to cancel.
-            if deadline.passed():
-                raise late()
-            task, cancellations = deadline.watch()
-            try:
-                item = await anext(items)
-            except StopAsyncIteration:
-                return
-            except asyncio.CancelledError:
-                if deadline.passed() and task.uncancel() <= cancellations:
-                    raise late() from None
-                raise
-            finally:
-                deadline.rest()
-            if deadline.passed():
-                while task.cancelling() > cancellations:
-                    task.uncancel()
-                raise late()
-            yield item
-    finally:
-        deadline.off()
-        if isinstance(items, AsyncGenerator):
-            await items.aclose()
+    async def within(
+        self, items: AsyncIterator[T], late: Callable[[], Exception]
+    ) -> AsyncGenerator[T, None]:
+        """The same items. Raises `late()` at the deadline. Closes `items` and the deadline."""
+        try:
+            while True:
+                # It may have rung while the consumer was busy and there was nothing to cancel.
+                if self._passed:
+                    raise late()
+                task = asyncio.current_task(self._loop)
+                if task is None:
+                    raise RuntimeError("a deadline needs a task")
+                # How many it already has to answer for.
+                cancellations = task.cancelling()
+                self._task = task
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+                except asyncio.CancelledError:
+                    if self.passed() and task.uncancel() <= cancellations:
+                        raise late() from None
+                    raise
+                finally:
+                    self._task = None
+                if self.passed():
+                    while task.cancelling() > cancellations:
+                        task.uncancel()
+                    raise late()
+                yield item
+        finally:
+            self.off()
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()

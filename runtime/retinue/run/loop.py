@@ -10,7 +10,7 @@ from retinue.agent import Limits
 from retinue.run.approval import Resumed
 from retinue.run.budget import Budget
 from retinue.run.context import RunContext
-from retinue.run.deadline import Deadline, before
+from retinue.run.deadline import Deadline
 from retinue.run.events import Event, ToolFinished, ToolStarted, TurnStarted
 from retinue.run.messages import Message, ToolCall
 from retinue.run.options import RunOptions
@@ -66,7 +66,7 @@ async def run(
             user_token=context.caller.token,
             deadline=budget.end,
         )
-        events = before(Deadline(budget.end), model.stream(request), budget.too_late)
+        events = Deadline(budget.end).within(model.stream(request), budget.too_late)
         async with aclosing(events) as stream:
             async for event in stream:
                 shown = turn.take(event)

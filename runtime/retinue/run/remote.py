@@ -14,7 +14,7 @@ import orjson
 from retinue.agent import RemoteAgent
 from retinue.errors import MissingReferenceError, ModelError, ToolError
 from retinue.run.context import RunContext
-from retinue.run.deadline import Deadline, before
+from retinue.run.deadline import Deadline
 from retinue.run.events import (
     ModelEvent,
     ModelFinished,
@@ -83,7 +83,7 @@ class Remote:
         answer = _Answer()
         request = ModelRequest(messages=(Message("user", question),))
         stream = answered(post, request, self.agent.name)
-        async with aclosing(before(deadline, stream, self._late)) as events:
+        async with aclosing(deadline.within(stream, self._late)) as events:
             async for event in events:
                 answer.take(event)
         if answer.finish is not None:

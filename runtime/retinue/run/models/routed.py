@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from retinue.errors import ModelError
 from retinue.route import Deployment, Route
-from retinue.run.deadline import Deadline, before
+from retinue.run.deadline import Deadline
 from retinue.run.events import ModelEvent, ModelFinished, ModelRetried, ToolCallDelta
 from retinue.run.models.attempts import Attempts
 from retinue.run.models.catalogue import cost, facts, price
@@ -82,7 +82,7 @@ async def _attempt(attempts: Attempts, request: ModelRequest) -> AsyncGenerator[
         return attempts.late(started=started)
 
     asked = _asked(attempts.route, place.deployment, request)
-    async with aclosing(before(deadline, place.model.stream(asked), late)) as events:
+    async with aclosing(deadline.within(place.model.stream(asked), late)) as events:
         async for event in events:
             if limits.idle is not None or not started:
                 deadline.move(attempts.next_moment())
