@@ -41,6 +41,7 @@ log = logging.getLogger("retinue.tracing")
 Attributes = dict[str, Any]
 
 _LONGEST_NAME = 512
+_FIRST = "retinue.first_token_seconds"
 _PROVIDERS = {
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
@@ -66,9 +67,9 @@ class RunSpans:
     __slots__ = (
         "_agent",
         "_asked",
+        "_chat",
         "_context",
         "_fault",
-        "_first",
         "_model",
         "_recorder",
         "_root",
@@ -101,8 +102,9 @@ class RunSpans:
         self._context = set_span_in_context(self._root, Context())
         self._model: Span | None = None
         self._tools: dict[str, tuple[str, Span, int]] = {}
+        # What is known of the model call under way: each setting of attributes has its price.
+        self._chat: Attributes = {}
         self._asked = 0
-        self._first = False
         self._fault = self._route = ""
 
     @property
@@ -143,21 +145,18 @@ class RunSpans:
 
     def _ask_model(self, _: TurnStarted) -> None:
         route = self._agent.model.deployments[0].model
-        attributes = {"gen_ai.operation.name": "chat", **_model(route)}
-        self._asked, self._first, self._route = time.time_ns(), False, route
+        self._chat = {"gen_ai.operation.name": "chat", **_model(route)}
+        self._asked, self._route = time.time_ns(), route
         self._model = self._recorder.tracer.start_span(
-            f"chat {attributes['gen_ai.request.model']}",
+            f"chat {self._chat['gen_ai.request.model']}",
             self._context,
             SpanKind.CLIENT,
-            attributes,
             start_time=self._asked,
         )
 
     def _hear(self, _: Event) -> None:
-        if not self._first and self._model is not None:
-            self._first = True
-            seconds = (time.time_ns() - self._asked) / 1e9
-            self._model.set_attribute("retinue.first_token_seconds", seconds)
+        if _FIRST not in self._chat:
+            self._chat[_FIRST] = (time.time_ns() - self._asked) / 1e9
 
     def _retry(self, event: ModelRetried) -> None:
         if self._model is not None:
@@ -181,11 +180,12 @@ class RunSpans:
         span, self._model = self._model, None
         if span is None:
             return
-        attributes = _usage(event.usage) | {"gen_ai.response.finish_reasons": (event.reason,)}
+        self._chat |= _usage(event.usage)
+        self._chat["gen_ai.response.finish_reasons"] = (event.reason,)
         if event.model and event.model != self._route:
-            attributes |= _model(event.model)
-            span.update_name(f"chat {attributes['gen_ai.request.model']}")
-        span.set_attributes(attributes)
+            self._chat |= _model(event.model)
+            span.update_name(f"chat {self._chat['gen_ai.request.model']}")
+        span.set_attributes(self._chat)
         span.end()
 
     def _call(self, event: ToolStarted) -> None:
@@ -229,6 +229,7 @@ class RunSpans:
 
     def _end(self, _: None) -> None:
         if self._model is not None:
+            self._model.set_attributes(self._chat)
             _fail(self._model, self._fault or "unfinished")
             self._model.end()
         for _name, span, _started in self._tools.values():
