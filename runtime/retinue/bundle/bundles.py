@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from retinue.bundle.agents import BundledAgent, Bundling, bundled_agents
 from retinue.bundle.app_file import app_yml, body_name, digest_yml, experiment_yml, space_yml
+from retinue.bundle.manifest import FILE as MANIFEST
 from retinue.bundle.plan import AppPlan, BundleError, plan
 from retinue.bundle.references import ReferenceScan
 from retinue.bundle.source import digest, source_files
@@ -56,7 +57,9 @@ def bundle_of(project: Project, names: Sequence[str] | None = None) -> Bundle:
         folder = f"{FOLDER}/{app.agent}"
         files = source_files(project, bundled, app)
         committed[f"{folder}/app.yml"] = app_yml(app).encode()
-        generated[f"{folder}/digest.yml"] = digest_yml(app, digest(files)).encode()
+        # It tells of all other files, by their digest.
+        whole = digest({MANIFEST: files[MANIFEST]})
+        generated[f"{folder}/digest.yml"] = digest_yml(app, whole).encode()
         generated |= {f"{folder}/source/{path}": data for path, data in files.items()}
     for path in {app.experiment for app in plans if app.experiment}:
         committed[EXPERIMENT_FILE] = experiment_yml(path).encode()

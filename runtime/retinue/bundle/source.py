@@ -19,6 +19,7 @@ MAX_FILE_BYTES = 10 * 1_048_576
 MAX_FILES = 10_000
 
 _RUNTIME = Path(retinue.__file__).parent
+_RUNTIME_FOLDER = "retinue/"
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
@@ -32,23 +33,21 @@ def source_files(project: Project, bundled: BundledAgent, plan: AppPlan) -> Mapp
     """
     paths = sorted({path for agent in bundled.all for path in _paths(project, agent)})
     files = {path: _read(project.inside(path), path, plan.agent) for path in paths}
-    made = {
-        "app.yaml": app_yaml(plan).encode(),
-        "requirements.txt": _requirements(),
-        **{f"retinue/{path}": data for path, data in _runtime().items()},
-    }
+    own = {"app.yaml": app_yaml(plan).encode(), "requirements.txt": _requirements()}
+    made = {**own, **_runtime()}
     if clashing := sorted(files.keys() & {*made, FILE}):
         raise BundleError([f"{plan.agent}: the app has a {clashing[0]} of its own: rename yours"])
     every = {**files, **made}
     # The whole of the others shows a change that is none of the agent, such as the runtime's.
-    every[FILE] = as_bytes({**manifest(bundled, plan), "files": digest(every)})
+    others = digest({**files, **own, _RUNTIME_FOLDER: _runtime_digest()})
+    every[FILE] = as_bytes({**manifest(bundled, plan), "files": others})
     if len(every) > MAX_FILES:
         raise BundleError([f"{plan.agent}: {len(every):,} files; at most {MAX_FILES:,} can be"])
     return dict(sorted(every.items()))
 
 
 def digest(files: Mapping[str, bytes]) -> str:
-    """16 hex characters over the paths and bytes of a folder."""
+    """16 hex characters over paths and bytes."""
     whole = hashlib.sha256()
     for path, data in sorted(files.items()):
         whole.update(f"{path}\0{len(data)}\0".encode("utf-8", "surrogateescape"))
@@ -93,7 +92,12 @@ def _read(place: Path, path: str, agent: str) -> bytes:
 @cache
 def _runtime() -> Mapping[str, bytes]:
     """The installed package itself: what runs there is what ran here."""
-    return {path: (_RUNTIME / path).read_bytes() for path in _below(_RUNTIME)}
+    return {_RUNTIME_FOLDER + path: (_RUNTIME / path).read_bytes() for path in _below(_RUNTIME)}
+
+
+@cache
+def _runtime_digest() -> bytes:
+    return digest(_runtime()).encode()
 
 
 @cache

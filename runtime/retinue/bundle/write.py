@@ -71,13 +71,21 @@ def _refuse_links(project: Project, bundle: Bundle) -> None:
 
 def _changed(project: Project, files: Mapping[str, bytes]) -> Iterator[str]:
     # There are thousands of files, and this runs ahead of every command of the Databricks CLI.
-    folders: dict[str, str] = {}
+    folders = {"": str(project.root)}
     for path, data in sorted(files.items()):
         folder, _, name = path.rpartition("/")
-        if folder not in folders:
-            folders[folder] = str(project.inside(folder))
-        if not _holds(f"{folders[folder]}/{name}", data):
+        if not _holds(f"{_found(project, folder, folders)}/{name}", data):
             yield path
+
+
+def _found(project: Project, folder: str, known: dict[str, str]) -> str:
+    """Where a folder of the project is; only that of a link has to be looked up as a whole."""
+    if folder not in known:
+        above, _, name = folder.rpartition("/")
+        place = f"{_found(project, above, known)}/{name}"
+        linked = os.path.islink(place)  # noqa: PTH114 - there are many
+        known[folder] = str(project.inside(folder)) if linked else place
+    return known[folder]
 
 
 def _holds(place: str, data: bytes) -> bool:
@@ -86,8 +94,12 @@ def _holds(place: str, data: bytes) -> bool:
         status = os.lstat(place)
         if not stat.S_ISREG(status.st_mode) or status.st_size != len(data):
             return False
-        with open(place, "rb") as file:  # noqa: PTH123 - a Path takes longer to make than to open
-            return file.read() == data
+        # A Path takes longer to make than to open, and a file object than to read.
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            return os.read(descriptor, len(data) + 1) == data
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
@@ -143,9 +155,10 @@ def _own_spaces(project: Project, folder: Path) -> Iterator[str]:
 
 def _below(project: Project, folder: Path) -> Iterator[str]:
     """Everything in a folder but folders; links aren't followed."""
+    above = len(str(project.root)) + 1
     for place, folders, names in os.walk(folder):
-        shown = project.shown(Path(place))
-        links = (name for name in folders if Path(place, name).is_symlink())
+        shown = place[above:].replace(os.sep, "/")
+        links = (name for name in folders if os.path.islink(f"{place}/{name}"))  # noqa: PTH114
         yield from (f"{shown}/{name}" for name in (*names, *links))
 
 
