@@ -27,10 +27,12 @@ from retinue.run.runtime import Runtime
 from retinue.serve.server import Server, listen, server_config
 
 KINDS = {
-    "short answer": (models.question("short"), serve.question(stream=False), 200),
-    "paced chunk": (models.question("paced"), serve.question(stream=True), 5),
+    "short answer": (models.question("short"), serve.question(stream=False), 256),
+    "streamed chunk": (models.question("burst"), serve.question(stream=True), 5),
 }
-"""What asks a real model, what asks one in the same process, and how often."""
+"""What asks a real model, what asks one in the same process, and how often: the spans of so many
+requests are one batch.
+"""
 
 APPS: dict[str, Callable[[str], Callable]] = {
     "bare": models.bare_app,
@@ -42,7 +44,7 @@ APPS: dict[str, Callable[[str], Callable]] = {
 ASKING = ("bare", "direct")
 WARM = 40
 SETTLE = 5.0
-"""Seconds."""
+"""Seconds for what a server does behind its answers."""
 
 
 def child(name: str, url: str) -> None:
@@ -61,8 +63,9 @@ class Counted:
         self._counts = folder / name
         command = ["valgrind", "--tool=callgrind", "--instr-atstart=no"]
         command += [f"--callgrind-out-file={self._counts}", sys.executable, __file__]
-        # Strings' hashes decide how dictionaries are laid out.
-        env = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+        # Strings' hashes decide how dictionaries are laid out, and a batch is sent when it is full.
+        fixed = {"PYTHONHASHSEED": "0", "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
+        env = {**os.environ, **fixed, "PYTHONPATH": os.pathsep.join(sys.path)}
         self._process = subprocess.Popen(
             [*command, "--child", name, url],
             env=env,
@@ -89,6 +92,7 @@ class Counted:
         self._ask(WARM if count > WARM else 1, body)
         self._control("--zero")
         self._ask(count, body)
+        time.sleep(SETTLE)
         self._control("--dump")
         self._dumps += 1
         told = Path(f"{self._counts}.{self._dumps}").read_text()
