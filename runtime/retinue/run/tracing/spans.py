@@ -9,11 +9,10 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import SpanContext, SpanKind, format_trace_id
 
 from retinue.agent import Agent
 from retinue.errors import ModelError, RequestError
@@ -35,10 +34,9 @@ from retinue.run.events import (
 from retinue.run.messages import Message
 from retinue.run.trace import Request
 from retinue.run.tracing import content
+from retinue.run.tracing.recorder import Attributes, OpenSpan, Recorder
 
 log = logging.getLogger("retinue.tracing")
-
-Attributes = dict[str, Any]
 
 _LONGEST_NAME = 512
 _FIRST = "retinue.first_token_seconds"
@@ -53,22 +51,11 @@ _PROVIDERS = {
 """LiteLLM's names of providers that the conventions call otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorder:
-    """Where spans are made, and whether what was said is part of them."""
-
-    tracer: Tracer
-    content: bool
-
-
 class RunSpans:
     """The spans of one run."""
 
     __slots__ = (
         "_agent",
-        "_asked",
-        "_chat",
-        "_context",
         "_fault",
         "_model",
         "_recorder",
@@ -84,7 +71,7 @@ class RunSpans:
         conversation: Sequence[Message],
         attributes: Mapping[str, Any],
         *,
-        parent: Context,
+        parent: Context | SpanContext,
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> None:
         own = {
@@ -98,25 +85,24 @@ class RunSpans:
         self._recorder = recorder
         self._agent = agent
         name = f"invoke_agent {agent.name}"
-        self._root = recorder.tracer.start_span(name, parent, kind, own)
-        self._context = set_span_in_context(self._root, Context())
-        self._model: Span | None = None
-        self._tools: dict[str, tuple[str, Span, int]] = {}
-        # What is known of the model call under way: each setting of attributes has its price.
-        self._chat: Attributes = {}
-        self._asked = 0
+        if isinstance(parent, SpanContext):
+            self._root = recorder.span(name, parent, kind, own)
+        else:
+            self._root = recorder.root(name, parent, kind, own)
+        self._model: OpenSpan | None = None
+        self._tools: dict[str, tuple[str, OpenSpan]] = {}
         self._fault = self._route = ""
 
     @property
     def id(self) -> str:
         """The trace's, 32 hex digits."""
-        return f"{self._root.get_span_context().trace_id:032x}"
+        return format_trace_id(self._root.context.trace_id)
 
     def begin(self, agent: Agent, conversation: Sequence[Message]) -> "RunSpans":
         """The spans of a sub-agent's run: within the tool call that asks it, if that is plain."""
-        asking = [span for name, span, _ in self._tools.values() if name == f"ask_{agent.name}"]
-        parent = set_span_in_context(asking[0], Context()) if len(asking) == 1 else self._context
-        return RunSpans(self._recorder, agent, conversation, {}, parent=parent)
+        asking = [span for name, span in self._tools.values() if name == f"ask_{agent.name}"]
+        parent = asking[0] if len(asking) == 1 else self._root
+        return RunSpans(self._recorder, agent, conversation, {}, parent=parent.context)
 
     async def watch(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """The same events, recorded as they pass."""
@@ -145,18 +131,15 @@ class RunSpans:
 
     def _ask_model(self, _: TurnStarted) -> None:
         route = self._agent.model.deployments[0].model
-        self._chat = {"gen_ai.operation.name": "chat", **_model(route)}
-        self._asked, self._route = time.time_ns(), route
-        self._model = self._recorder.tracer.start_span(
-            f"chat {self._chat['gen_ai.request.model']}",
-            self._context,
-            SpanKind.CLIENT,
-            start_time=self._asked,
-        )
+        told = {"gen_ai.operation.name": "chat", **_model(route)}
+        self._route = route
+        name = f"chat {told['gen_ai.request.model']}"
+        self._model = self._recorder.span(name, self._root.context, SpanKind.CLIENT, told)
 
     def _hear(self, _: Event) -> None:
-        if _FIRST not in self._chat:
-            self._chat[_FIRST] = (time.time_ns() - self._asked) / 1e9
+        span = self._model
+        if span is not None and _FIRST not in span.attributes:
+            span.attributes[_FIRST] = (time.time_ns() - span.started) / 1e9
 
     def _retry(self, event: ModelRetried) -> None:
         if self._model is not None:
@@ -166,7 +149,7 @@ class RunSpans:
                 "retinue.next": event.next,
                 "retinue.wait_seconds": event.wait,
             }
-            self._model.add_event("retinue.model_retried", told)
+            self._model.event("retinue.model_retried", told)
 
     def _compaction(self, event: Compacted) -> None:
         told: Attributes = {
@@ -174,19 +157,18 @@ class RunSpans:
             "retinue.tokens_after": event.after,
             "retinue.messages_summed_up": event.messages,
         }
-        self._root.add_event("retinue.compacted", told)
+        self._root.event("retinue.compacted", told)
 
     def _answer(self, event: ModelFinished) -> None:
         span, self._model = self._model, None
         if span is None:
             return
-        self._chat |= _usage(event.usage)
-        self._chat["gen_ai.response.finish_reasons"] = (event.reason,)
+        span.attributes |= _usage(event.usage)
+        span.attributes["gen_ai.response.finish_reasons"] = (event.reason,)
         if event.model and event.model != self._route:
-            self._chat |= _model(event.model)
-            span.update_name(f"chat {self._chat['gen_ai.request.model']}")
-        span.set_attributes(self._chat)
-        span.end()
+            span.attributes |= _model(event.model)
+            span.name = f"chat {span.attributes['gen_ai.request.model']}"
+        self._recorder.end(span)
 
     def _call(self, event: ToolStarted) -> None:
         call = event.call
@@ -199,45 +181,39 @@ class RunSpans:
         }
         if self._recorder.content:
             attributes["gen_ai.tool.call.arguments"] = content.text(call.arguments)
-        started = time.time_ns()
-        span = self._recorder.tracer.start_span(
-            f"execute_tool {name}",
-            self._context,
-            SpanKind.INTERNAL,
-            attributes,
-            start_time=started,
+        span = self._recorder.span(
+            f"execute_tool {name}", self._root.context, SpanKind.INTERNAL, attributes
         )
-        self._tools[call.id] = name, span, started
+        self._tools[call.id] = name, span
 
     def _returned(self, event: ToolFinished) -> None:
-        _, span, started = self._tools.pop(event.call.id)
+        _, span = self._tools.pop(event.call.id)
         if event.result.is_error:
-            _fail(span, "tool_error")
+            span.fail("tool_error")
         if self._recorder.content:
-            span.set_attribute("gen_ai.tool.call.result", content.text(event.result.text))
-        span.end(started + int(event.seconds * 1e9))
+            span.attributes["gen_ai.tool.call.result"] = content.text(event.result.text)
+        self._recorder.end(span, span.started + int(event.seconds * 1e9))
 
     def _finish(self, event: RunFinished) -> None:
-        attributes = _usage(event.usage)
+        attributes = self._root.attributes
+        attributes |= _usage(event.usage)
         attributes["gen_ai.response.finish_reasons"] = (event.reason,)
         attributes["retinue.turns"] = event.turns
         if event.cause:
             attributes["retinue.stopped_by"] = event.cause
         if self._recorder.content:
             attributes["gen_ai.output.messages"] = content.messages(event.messages)
-        self._root.set_attributes(attributes)
 
     def _end(self, _: None) -> None:
         if self._model is not None:
-            self._model.set_attributes(self._chat)
-            _fail(self._model, self._fault or "unfinished")
-            self._model.end()
-        for _name, span, _started in self._tools.values():
-            _fail(span, "cancelled")
-            span.end()
+            self._model.fail(self._fault or "unfinished")
+            self._recorder.end(self._model)
+        for _name, span in self._tools.values():
+            span.fail("cancelled")
+            self._recorder.end(span)
         if self._fault:
-            _fail(self._root, self._fault)
-        self._root.end()
+            self._root.fail(self._fault)
+        self._recorder.end(self._root)
 
 
 _TAKE: Mapping[type, Callable[[RunSpans, Any], None]] = {
@@ -299,8 +275,3 @@ def _fault(error: Exception) -> str:
     if isinstance(error, RequestError):
         return error.code or "invalid_request"
     return type(error).__name__
-
-
-def _fail(span: Span, fault: str) -> None:
-    span.set_attribute("error.type", fault)
-    span.set_status(Status(StatusCode.ERROR))

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -21,7 +21,8 @@ from retinue.run.ports import Lookup
 from retinue.run.trace import Request
 from retinue.run.tracing.export import collector
 from retinue.run.tracing.mlflow import Mlflow, experiment
-from retinue.run.tracing.spans import Recorder, RunSpans, who
+from retinue.run.tracing.recorder import Recorder
+from retinue.run.tracing.spans import RunSpans, who
 from retinue.run.tracing.versions import Versions
 
 log = logging.getLogger("retinue.tracing")
@@ -40,17 +41,16 @@ class Tracing:
     """
 
     def __init__(self, agents: Iterable[Agent], lookup: Lookup) -> None:
-        self._providers: list[TracerProvider] = []
+        self._processors: list[SpanProcessor] = []
         self._recorders: dict[Observability, Recorder] = {}
         agents = tuple(agents)
         self._versions = Versions(agents, lookup)
         for agent in agents:
             wanted = agent.observability
             if wanted and wanted not in self._recorders:
-                provider = _provider(wanted, lookup)
-                self._providers.append(provider)
-                tracer = provider.get_tracer("retinue", __version__)
-                self._recorders[wanted] = Recorder(tracer, wanted.content)
+                processor = _processor(wanted, lookup)
+                self._processors.append(processor)
+                self._recorders[wanted] = Recorder(_provider(), processor, content=wanted.content)
 
     def begin(
         self,
@@ -83,8 +83,8 @@ class Tracing:
         done = asyncio.Event()
 
         def close() -> None:
-            for provider in self._providers:
-                provider.shutdown()
+            for processor in self._processors:
+                processor.shutdown()
             with suppress(RuntimeError):  # nobody waits any more
                 loop.call_soon_threadsafe(done.set)
 
@@ -94,19 +94,23 @@ class Tracing:
             await asyncio.wait_for(done.wait(), FLUSH)
 
 
-def _provider(observability: Observability, lookup: Lookup) -> TracerProvider:
+def _provider() -> TracerProvider:
     own = {SERVICE_NAME: "retinue", "service.version": __version__}
     # What the environment says (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) goes over it.
     resource = Resource(own).merge(OTELResourceDetector().detect())
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    return TracerProvider(resource=resource, shutdown_on_exit=False)
+
+
+def _processor(observability: Observability, lookup: Lookup) -> SpanProcessor:
     exporters = [collector(observability, lookup)]
     if observability.mlflow_experiment:
         mlflow = Mlflow(lookup, asyncio.get_running_loop())
         exporters.append(experiment(observability.mlflow_experiment, mlflow))
+    every = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
     for exporter in exporters:
         if exporter:
-            provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider
+            every.add_span_processor(BatchSpanProcessor(exporter))
+    return every
 
 
 def _parent(request: Request | None) -> Context:
