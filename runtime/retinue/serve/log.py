@@ -19,7 +19,6 @@ from retinue.store.api_key import FORM, PREFIX
 
 LogFormat = Literal["text", "json"]
 
-_LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _SECRET_NAME = re.compile(r"^RETINUE_SECRET_|(?:KEYS?|TOKEN|SECRET|PASSWORD)$")
 _SHORTEST_SECRET = 8
 _HIDDEN = "***"
@@ -28,8 +27,11 @@ _HIDDEN = "***"
 def logging_config(level: str = "info", style: LogFormat = "text") -> dict[str, Any]:
     """One line a record: text on standard error, or JSON on standard output.
 
-    uvicorn and, where lines are JSON, every other library speak only of what is amiss.
+    It is for a process that does nothing but serve: records are kept small in all of it. uvicorn
+    and, where lines are JSON, every other library speak only of what is amiss.
     """
+    # No line tells of threads and processes, so no record has to find them out.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     kind, stream = {"text": ("TextLines", "stderr"), "json": ("JsonLines", "stdout")}[style]
     handler = {
         "class": "logging.StreamHandler",
@@ -71,11 +73,15 @@ class TextLines(logging.Formatter):
     """`2026-11-20 10:00:00,000 INFO retinue.access method=POST path=…`"""
 
     def __init__(self) -> None:
-        super().__init__(_LINE)
+        super().__init__()
         self._secrets = Secrets(os.environ)
 
     def format(self, record: logging.LogRecord) -> str:
         return self._secrets.hidden(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        time = self.formatTime(record)
+        return f"{time} {record.levelname} {record.name} {record.message}"
 
 
 class JsonLines(logging.Formatter):
