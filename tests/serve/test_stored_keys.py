@@ -8,10 +8,15 @@ import time
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 
+import httpx
 import pytest
 from sqlalchemy import text
+from starlette.responses import PlainTextResponse
 
+from retinue.agent import Auth
 from retinue.errors import StoreDownError, StoreError
+from retinue.serve.access import AccessLog, record_of
+from retinue.serve.admission import Access, Gate
 from retinue.serve.key_snapshot import Snapshot
 from retinue.serve.state import State
 from retinue.serve.stored_keys import StoredKeys
@@ -20,12 +25,18 @@ from retinue.store.address import Address
 from retinue.store.api_key import ApiKey, digest_of, id_of, new_key
 from retinue.store.database import Database
 from retinue.store.key_book import KeyBook
+from retinue.testing import agent
 
 
 def made(name: str = "ci", **fields) -> ApiKey:
-    digest = digest_of(new_key().encode())
+    return made_with_secret(name, **fields)[0]
+
+
+def made_with_secret(name: str = "ci", **fields) -> tuple[ApiKey, str]:
+    secret = new_key()
+    digest = digest_of(secret.encode())
     known = {"scopes": frozenset(["chat"]), "created_at": time.time(), **fields}
-    return ApiKey(id=id_of(digest), digest=digest.hex(), name=name, **known)
+    return ApiKey(id=id_of(digest), digest=digest.hex(), name=name, **known), secret
 
 
 def digest(key: ApiKey) -> bytes:
@@ -41,11 +52,11 @@ async def book(address):
 
 
 @asynccontextmanager
-async def known(address, snapshot=None, *, every=0.05, pause=0.0, used=300.0):
+async def known(address, snapshot=None, *, every=0.05, pause=0.0, used=300.0, idle=30.0):
     async with (
         asyncio.timeout(60),
         State(address) as state,
-        StoredKeys(state, snapshot, every=every, pause=pause, used=used) as keys,
+        StoredKeys(state, snapshot, every=every, pause=pause, used=used, idle=idle) as keys,
     ):
         yield keys
 
@@ -142,6 +153,32 @@ async def test_when_keys_were_used_is_told_now_and_then_and_at_the_end(address, 
         keys.find(os.urandom(32))
         assert (await times())["two"] is None
     assert (await times())["two"] == pytest.approx(time.time(), abs=60)
+
+
+async def test_it_rests_while_nobody_brings_a_key_and_the_first_who_does_waits_for_a_look(
+    address, book
+):
+    key, secret = made_with_secret("one")
+    await book.add(key)
+    chosen = agent("tester", auth=Auth(mode="api_key"))
+
+    async def inside(scope, _receive, send):
+        await PlainTextResponse(record_of(scope).identity.key)(scope, _receive, send)
+
+    async with known(address, idle=0.2) as keys:
+        gate = Gate(Access([chosen], {}, stored=True), frozenset(), inside, keys)
+        app = httpx.ASGITransport(AccessLog(gate))
+        async with httpx.AsyncClient(transport=app, base_url="http://test") as http:
+            headers = {"authorization": f"Bearer {secret}"}
+            assert (await http.get("/v1/models", headers=headers)).text == key.id
+            await eventually(lambda: keys.resting)
+            told = await book.page(after=None, limit=1)
+            assert told[0].used_at is not None
+            await book.revoke("one")
+            await asyncio.sleep(0.2)
+            assert keys.find(digest(key)) == key
+            assert (await http.get("/v1/models", headers=headers)).status_code == 401
+            assert not keys.resting
 
 
 async def test_where_nothing_is_kept_yet_nothing_is_made(tmp_path):

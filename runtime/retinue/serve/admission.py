@@ -237,8 +237,8 @@ class Gate:
         record = record_of(scope)
         try:
             identity = self._access.identify(scope["headers"], self._find)
-            if self._keys and identity.key is None and not self._is_open(scope):
-                identity = await self._looked_for(self._keys, scope["headers"]) or identity
+            if self._keys and not self._is_open(scope):
+                identity = await self._looked_up(self._keys, scope["headers"], identity)
             record.identity = identity
             self._check(identity, scope)
         except _REFUSALS as error:
@@ -248,12 +248,16 @@ class Gate:
         else:
             await self._app(scope, receive, send)
 
-    async def _looked_for(self, keys: StoredKeys, headers: Headers) -> Identity | None:
-        """Who calls with a key that may have been made a moment ago; None without such a key."""
-        digests = _ours(headers)
-        if not digests:
-            return None
-        await keys.look_for(*digests)
+    async def _looked_up(self, keys: StoredKeys, headers: Headers, known: Identity) -> Identity:
+        """Who calls with a key that may have been made, or revoked, a moment ago."""
+        if known.key is not None:
+            if known.scopes is None or not keys.resting:
+                return known
+            await keys.renew()
+        elif digests := _ours(headers):
+            await keys.look_for(*digests)
+        else:
+            return known
         return self._access.identify(headers, self._find)
 
     def _check(self, identity: Identity, scope: Scope) -> None:

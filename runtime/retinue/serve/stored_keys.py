@@ -1,7 +1,8 @@
 """The store's API keys → which of them a request has brought, without asking the database.
 
 A task looks at the database every few seconds, and reads the keys where any was made or revoked.
-While the database is away those that are known stay what they were.
+Where nobody has brought one for a while it rests, so that a database may sleep; the first who does
+waits for a look. While the database is away those that are known stay what they were.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ EVERY = 3.0
 """Seconds between two looks: a key that was revoked opens nothing more after as long."""
 
 _PAUSE = 0.5
+_IDLE = 30.0
+_RENEWAL = 1.0
 _STRANGERS = 4096
 _STRANGE = 30.0
 _WAITING = 256
@@ -42,8 +45,8 @@ class StoredKeys:
     """The keys of one server: `async with StoredKeys(state)` keeps them up to date.
 
     `snapshot` is where they are kept for a start while the database is away. The times are in
-    seconds: between two looks, at least between two that unknown keys bring about, and between two
-    times that the database is told which keys were used.
+    seconds: between two looks, at least between two that unknown keys bring about, between two
+    times that the database is told which keys were used, and without a key before it rests.
     """
 
     def __init__(
@@ -54,17 +57,21 @@ class StoredKeys:
         every: float = EVERY,
         pause: float = _PAUSE,
         used: float = _USED,
+        idle: float = _IDLE,
     ) -> None:
         self._state = state
         self._snapshot = snapshot
         self._every = every
         self._pause = pause
         self._tell_used = used
+        self._idle = idle
         self._known: dict[bytes, ApiKey] = {}
         self._marks: Marks | None = None
         self._strangers: dict[bytes, float] = {}
         self._used: dict[str, float] = {}
-        self._told_at = self._touched_at = time.monotonic()
+        self._told_at = self._touched_at = self._asked_at = time.monotonic()
+        self.resting = False
+        """Whether what is known may be old, as nobody has brought a key for a while."""
         self._failing = False
         self._wanted = asyncio.Event()
         self._asking: Asking | None = None
@@ -79,6 +86,7 @@ class StoredKeys:
         now = time.time()
         if not key.good(now):
             return None
+        self._asked_at = time.monotonic()
         self._used[key.id] = now
         return key
 
@@ -104,6 +112,12 @@ class StoredKeys:
             if digest not in self._known:
                 self._remember(digest)
 
+    async def renew(self) -> None:
+        """Look again after a rest, or wait a second for it: then what was known has to do."""
+        with suppress(TimeoutError, StoreDownError, StoreError):
+            async with asyncio.timeout(_RENEWAL):
+                await self.refresh()
+
     def _remember(self, stranger: bytes) -> None:
         self._strangers.pop(stranger, None)
         while len(self._strangers) >= _STRANGERS:
@@ -112,6 +126,7 @@ class StoredKeys:
 
     async def refresh(self) -> None:
         """Know what the database knows now. Raises StoreDownError and StoreError."""
+        self._asked_at = time.monotonic()
         if self._asking is None:
             self._asking = asyncio.get_running_loop().create_future()
         self._wanted.set()
@@ -150,17 +165,20 @@ class StoredKeys:
                 error = await self._attempt()
             finally:
                 _answer(asking, error)
+            self.resting = time.monotonic() >= self._asked_at + self._idle
             # Those who came during the first look, which may have taken its time, needn't wait.
             await asyncio.sleep(pause)
             pause = self._pause
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, self._every - pause)):
+                every = None if self.resting else max(0.0, self._every - pause)
+                async with asyncio.timeout(every):
                     await self._wanted.wait()
 
     async def _attempt(self) -> RetinueError | None:
         try:
             await self._look()
-            if time.monotonic() >= self._told_at + self._tell_used:
+            now = time.monotonic()
+            if now >= min(self._told_at + self._tell_used, self._asked_at + self._idle):
                 await self._tell()
         except Exception as error:
             if not self._failing:
