@@ -221,6 +221,8 @@ def test_the_openapi_document_tells_of_every_route(http):
         "/status",
         "/metrics",
         "/v1/prompts",
+        "/v1/admin/keys",
+        "/v1/admin/keys/{key_id}",
         "/v1/admin/reload",
         "/v1/admin/drain",
         "/",

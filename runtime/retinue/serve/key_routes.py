@@ -76,7 +76,8 @@ _WANTED = {
     "required": ["name"],
     "additionalProperties": False,
 }
-_ASKED = {"name": "ci", "expires_in": 7_776_000, "limits": {"rate": "60/minute", "usd": "5.00/day"}}
+_NEW = {"name": "ci", "expires_in": 7_776_000, "limits": {"rate": "60/minute", "usd": "5.00/day"}}
+_ASKED = {"one": {"value": _NEW}}
 
 
 def key_routes(
@@ -114,7 +115,7 @@ def key_routes(
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": _WANTED, "example": _ASKED}},
+                "content": {"application/json": {"schema": _WANTED, "examples": _ASKED}},
             }
         },
     )
