@@ -88,8 +88,8 @@ test-deploy: $(DEV_READY) ## deploy the agents to a fake workspace, and ask them
 	RETINUE_CLEAN_APP=1 $(BIN)/pytest -n 2 tests/bundle/test_deployed.py
 
 requirements: $(UV) ## bring the pinned requirements files up to date with pyproject.toml
-	@for set in "uv --group uv" "run --extra files --extra offline --extra postgres --group build pyproject.toml" \
-	    "dev --extra files --extra offline --extra postgres --group dev pyproject.toml"; do \
+	@for set in "uv --group uv" "run --extra files --extra offline --extra postgres --extra redis --group build pyproject.toml" \
+	    "dev --extra files --extra offline --extra postgres --extra redis --group dev pyproject.toml"; do \
 	  UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --exclude-newer "7 days" \
 	    $${set#* } -o requirements/$${set%% *}.txt || exit 1; \
@@ -103,7 +103,7 @@ requirements: $(UV) ## bring the pinned requirements files up to date with pypro
 	@# What a Databricks App installs: the same versions, for its Python and platform alone.
 	@UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --no-config --no-annotate \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_31 --generate-hashes \
-	  --no-emit-index-url --exclude-newer "7 days" -c requirements/run.txt --extra files --extra postgres pyproject.toml \
+	  --no-emit-index-url --exclude-newer "7 days" -c requirements/run.txt --extra files --extra postgres --extra redis pyproject.toml \
 	  -o runtime/retinue/bundle/requirements.txt
 
 clean: ## remove what make made
@@ -118,6 +118,10 @@ $(RUN_READY): $(UV) requirements/run.txt pyproject.toml
 $(DEV_READY): $(RUN_READY) requirements/dev.txt
 	@echo "Adding what the tests need ..."
 	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/dev.txt
+	@# A real Redis for its tests, which are skipped where there is none.
+	@if ! command -v redis-server >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing redis-server"; apt-get update -qq; \
+	  apt-get install -y -qq --no-install-recommends redis-server >/dev/null 2>&1 || true; fi
 	@touch $@
 
 # uv goes in first: hash-checked installs take 2 s with it and a minute without.

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from databases import KINDS, Postgres, empty
+from redises import PROGRAM, Redis
 from retinue.store.address import Address
 
 # Tests that import litellm themselves would have it fetch its price map.
@@ -71,6 +72,17 @@ def postgres() -> Iterator[Postgres]:
     server = Postgres()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """A real Redis of the test's own, empty."""
+    if PROGRAM is None:
+        pytest.skip("there is no redis-server: apt-get install redis-server")
+    pytest.importorskip("redis", reason="the client of Redis isn't installed")
+    server = Redis()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(params=KINDS)

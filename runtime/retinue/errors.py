@@ -6,7 +6,8 @@ RetinueError
 ├── UsageError            what the caller named (an agent) does not exist
 ├── ConfigurationError    what the command or the environment sets can't be meant
 │   ├── AccessError       callers can't be told apart (retinue.serve.keys)
-│   └── CapacityError     a limit for the server can't be read (retinue.serve.overload)
+│   ├── QuotaError        a limit for callers can't be read (retinue.quotas)
+│   └── CountersError     what is said of Redis can't be read (retinue.serve.counters)
 ├── NotSupportedError     an agent asks for what this version can't do yet
 ├── PromptError           a prompt can't be rendered with the values it got
 ├── MissingReferenceError an environment variable or secret is missing when it is used

@@ -126,6 +126,12 @@ def test_a_rate_that_is_none(retinue):
     assert "'often' is not a rate" in done.stderr
 
 
+def test_a_redis_that_is_none(retinue):
+    done = retinue("serve", "--offline", "--port", "0", REDIS_URL="cache:6379")
+    assert done.returncode == 2
+    assert "REDIS_URL is no address of a Redis" in done.stderr
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_keys_and_limits_reach_every_process(keyed, workers):
     args = ("--host", "0.0.0.0", "--workers", workers, "--rate-limit", "50/hour", "--max-body", "1")

@@ -69,6 +69,14 @@ def code(response: httpx.Response) -> str:
     return response.json()["error"]["code"]
 
 
+def test_a_key_has_limits_of_its_own(site):
+    http = site()
+    few, more = (make(http, limits={"rate": f"{rate}/day"}) for rate in (2, 3))
+    assert [ask(http, few).status_code for _ in range(3)] == [200, 200, 429]
+    assert [ask(http, more).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert "x-ratelimit-limit-requests" not in ask(http, make(http)).headers
+
+
 def test_a_key_opens_at_once_and_until_it_is_revoked(site):
     http = site()
     assert ask(http, new_key()).status_code == 401

@@ -1,15 +1,13 @@
-"""How much is taken on: runs at a time, of all callers and of one, and how often one may ask."""
+"""How much is taken on: runs at a time, of all callers and of one."""
 
 import asyncio
 import time
 
-import httpx
-import pytest
 from serving import QUESTION, LoopRuntime, Slow, eventually
 
 from retinue.serve.admission import Access
-from retinue.serve.overload import Capacity, CapacityError
-from retinue.testing import ScriptedModel, calls, says
+from retinue.serve.overload import Capacity
+from retinue.testing import ScriptedModel, calls
 
 CHAT = "/v1/chat/completions"
 BODY = {"messages": QUESTION}
@@ -85,45 +83,3 @@ async def test_one_caller_leaves_room_for_the_others(serving):
         await asyncio.to_thread(eventually, lambda: slow.started == 2, 10)
         ada.cancel()
         bob.cancel()
-
-
-@pytest.fixture
-def limited(serving):
-    runtime = LoopRuntime(ScriptedModel(*[says("hi")] * 9))
-    access = Access(runtime.agents.values(), DATABRICKS)
-    with serving(runtime, access=access, capacity=Capacity(rate="2 per 2 hours")).http as http:
-        yield http
-
-
-def left(answer: httpx.Response) -> tuple[int, str, str]:
-    prefix = "x-ratelimit-{}-requests"
-    headers = [answer.headers[prefix.format(n)] for n in ("limit", "remaining")]
-    assert answer.headers[prefix.format("reset")].endswith("s")
-    return answer.status_code, *headers
-
-
-def test_a_caller_may_ask_so_often_and_is_told_what_is_left(limited):
-    def ask(who):
-        return limited.post(CHAT, json=BODY, headers=who)
-
-    assert [left(ask(ADA)) for _ in range(2)] == [(200, "2", "1"), (200, "2", "0")]
-    refused = ask(ADA)
-    assert left(refused) == (429, "2", "0")
-    assert refused.json()["error"]["type"] == "rate_limit_error"
-    assert refused.json()["error"]["message"] == "At most 2 requests per 2 hours are answered."
-    assert 0 < int(refused.headers["retry-after"]) <= 7200
-    assert left(ask(BOB)) == (200, "2", "1")
-    streamed = limited.post(CHAT, json={**BODY, "stream": True}, headers=BOB)
-    assert left(streamed) == (200, "2", "0")
-
-
-def test_what_carries_no_run_is_not_counted(limited):
-    for _ in range(5):
-        assert "x-ratelimit-limit-requests" not in limited.get("/v1/models", headers=ADA).headers
-    assert limited.post(CHAT, json=BODY, headers=ADA).status_code == 200
-
-
-@pytest.mark.parametrize("rate", ["", "often", "60", "sixty/minute", "60/fortnight"])
-def test_a_rate_that_is_none(rate):
-    with pytest.raises(CapacityError, match="is not a rate"):
-        Capacity(rate=rate)

@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from retinue.store import files, keys, log, migrate, store
+from retinue.store import counters, files, keys, log, migrate, store
 from retinue.store.tables import metadata
 
 
@@ -15,7 +15,7 @@ def test_the_newest_is_the_one_that_is_named():
     assert scripts.get_current_head() == migrate.REVISION
 
 
-TABLES = {table.name for table in (files.files, keys.api_keys, log.request_log)}
+TABLES = {table.name for table in (counters.counters, files.files, keys.api_keys, log.request_log)}
 
 
 def _is_alembics(change) -> bool:

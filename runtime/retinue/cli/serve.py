@@ -68,11 +68,26 @@ def command(
         int, typer.Option(min=1, help="Runs at a time in each process; more are answered 503.")
     ] = 512,
     caller_concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time of one user or key; more get a 429.")
+        int | None,
+        typer.Option(
+            min=1, help="Runs at a time of one user or key in each process; more get a 429."
+        ),
     ] = None,
     rate_limit: Annotated[
         str | None,
-        typer.Option(help="How often one user or key may ask each process, such as 60/minute."),
+        typer.Option(metavar="N/TIME", help="How often one user or key may ask: 60/minute."),
+    ] = None,
+    token_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N/TIME", help="How many tokens one user or key may use: 1000000/day."
+        ),
+    ] = None,
+    cost_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USD/TIME", help="What the runs of one user or key may cost: 5.00/day."
+        ),
     ] = None,
     allowed_apis: Annotated[
         str | None,
@@ -133,6 +148,7 @@ def command(
     from retinue.serve.control import Control  # noqa: PLC0415
     from retinue.serve.factory import agents_store, app_of, create_app  # noqa: PLC0415
     from retinue.serve.generations import Generations  # noqa: PLC0415
+    from retinue.serve.limits import Limits  # noqa: PLC0415
     from retinue.serve.options import APIS, ServeOptions  # noqa: PLC0415
     from retinue.serve.overload import Capacity, House  # noqa: PLC0415
     from retinue.serve.request_log import log_settings  # noqa: PLC0415
@@ -147,12 +163,10 @@ def command(
     access = Access(compiled, os.environ, stored=address is not None)
     if compat:
         refuse_unchecked(os.environ, access.unchecked)
-    log = log_settings(compiled, opened.root)
     capacity = Capacity(
         max_body=max_body * _MEGABYTE,
         max_concurrency=max_concurrency,
         caller_concurrency=caller_concurrency,
-        rate=rate_limit,
     )
     listener = listen(host, port)
     if not listener.loopback:
@@ -160,6 +174,7 @@ def command(
     apis = modes_apis(allowed_modes) if allowed_modes is not None else None
     options = ServeOptions(
         capacity=capacity,
+        limits=Limits(rate=rate_limit, tokens=token_limit, usd=cost_limit),
         # Of the server, not of each worker: a client must not see it change.
         created=int(time.time()),
         reach="local" if listener.loopback else "public",
@@ -198,7 +213,15 @@ def command(
     control = Control(House(capacity))
     served["model"] = model and compilation.routes.get(model, model)
     how: dict[str, Any] = {"options": options, "control": control}
-    generations = Generations(app_of(compiled, store=address, log=log, **served, **how))
+    generations = Generations(
+        app_of(
+            compiled,
+            store=address,
+            log=log_settings(compiled, opened.root),
+            **served,
+            **how,
+        )
+    )
     control.reload = partial(generations.reload, partial(create_app, **again, **how))
     serve(generations, listener, on_ready=ready, on_hangup=control.reload, log_format=style)
 

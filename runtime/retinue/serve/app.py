@@ -19,6 +19,7 @@ from retinue.serve.access import AccessLog, record_of
 from retinue.serve.admission import Access, Gate
 from retinue.serve.compat import CompatRoutes
 from retinue.serve.control import Control
+from retinue.serve.counters import CountersAt, counters_for
 from retinue.serve.endpoints import PREFIXES, endpoints
 from retinue.serve.files import file_routes
 from retinue.serve.hosts import LocalHosts
@@ -31,11 +32,13 @@ from retinue.serve.logs import logs
 from retinue.serve.mcp import METHODS as MCP_METHODS
 from retinue.serve.mcp import PATHS as MCP_PATHS
 from retinue.serve.mcp import McpEndpoint
+from retinue.serve.meter import Meter
 from retinue.serve.openapi import document
 from retinue.serve.options import ServeOptions
 from retinue.serve.overload import Door, House
 from retinue.serve.request_log import LogSettings
 from retinue.serve.responses import responses
+from retinue.serve.shared_counts import SharedCounts
 from retinue.serve.wire.errors import ErrorAnswer, RefusedError, answer, http_error
 from retinue.serve.wire.mistakes import invalid
 from retinue.store.address import Address
@@ -56,20 +59,25 @@ def app_for(
     log: LogSettings | None = None,
     control: Control | None = None,
     options: ServeOptions | None = None,
+    counters: CountersAt | None = None,
 ) -> FastAPI:
     """The app that serves the runtime's agents, and opens the runtime for as long as it lives.
 
     `access` says who may call, by default what the agents say, for a process that no proxy of
     Databricks stands before. State is kept at `store`, where there is one, and with `log` the
-    requests too. `control` is what the server is operated by, and outlives the app. Raises
-    AccessError.
+    requests too. `control` is what the server is operated by, and outlives the app. `counters` are
+    where callers' limits are counted, by default in the store. Raises AccessError and QuotaError.
     """
     if not runtime.agents:
         raise ValueError("there are no agents to serve")
     options = options or ServeOptions()
     access = access or Access(runtime.agents.values(), stored=store is not None)
     control = control or Control(House(options.capacity))
-    keeping = Keeping(runtime, options, store, log, keys=access.takes_stored)
+    meter = Meter(
+        options.limits,
+        SharedCounts(control.house.tally, counters or counters_for({}, store)),
+    )
+    keeping = Keeping(runtime, options, store, log, meter, keys=access.takes_stored)
     parts = _Parts(runtime, access, control, options, keeping)
     app = _App(parts)
     for router, prefix, in_schema in parts.routers():
@@ -103,6 +111,10 @@ class _Parts:
         self.mcp = McpEndpoint(runtime, max_body=options.capacity.max_body)
         every = endpoints(keeping.background, options, proxied=access.proxied)
         self.hot = tuple(one for one in every if one.operation.tag in options.apis)
+
+    def door(self, app: ASGIApp) -> Door:
+        """What has its callers counted."""
+        return Door(self.control.house, self.keeping.meter, app)
 
     @property
     def _anyone(self) -> bool:
@@ -145,7 +157,7 @@ class _Parts:
         """What FastAPI knows nothing of; `router` has what older names stand for."""
         apis, options = self.options.apis, self.options
         if "mcp" in apis:
-            door = Door(self.control.house, self.mcp)
+            door = self.door(self.mcp)
             yield from (Route(path, door, methods=MCP_METHODS) for path in MCP_PATHS)
         if options.compat != "off" and "chat" in apis:
             older = CompatRoutes(
@@ -160,7 +172,7 @@ class _Parts:
                 anyone=self._anyone,
                 max_body=options.capacity.max_body,
             )
-            yield from older.routes(router, options.compat)
+            yield from older.routes(router, options.compat, self.door)
         if "docs" in apis:
             yield from docs.routes()
 
@@ -193,7 +205,7 @@ class _App(FastAPI):
         parts.control.metrics.names({**paths, **dict.fromkeys(MCP_PATHS, MCP_PATHS[0])})
         self._hot: dict[str, ASGIApp] = {}
         for endpoint in parts.hot:
-            self._hot |= dict.fromkeys(endpoint.paths, Door(parts.control.house, endpoint.app))
+            self._hot |= dict.fromkeys(endpoint.paths, parts.door(endpoint.app))
         # The router knows them too, for 405 and for apps that mount this one below a path.
         self.router.routes += [
             Route(path, hot, methods=["POST"]) for path, hot in self._hot.items()
@@ -202,15 +214,14 @@ class _App(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         front: ASGIApp = _Front(self._hot, super().build_middleware_stack())
         access, metrics = self._parts.access, self._parts.control.metrics
+        keeping = self._parts.keeping
         if access.checks:
-            front = Gate(access, OPEN_PATHS, front, self._parts.keeping.keys)
-        observers = [metrics.count]
-        requests = self._parts.keeping.requests
-        if requests:
-            metrics.watch(requests)
-            observers.append(requests.keep)
+            front = Gate(access, OPEN_PATHS, front, keeping.keys)
+        if keeping.requests:
+            metrics.watch(keeping.requests)
+        metrics.watch_counts(keeping.meter.counts)
         guarded = self._parts.local and bool(access.unchecked)
-        return AccessLog(LocalHosts(front) if guarded else front, *observers)
+        return AccessLog(LocalHosts(front) if guarded else front, metrics.count, *keeping.observers)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:

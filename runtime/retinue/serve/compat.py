@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -26,7 +27,6 @@ from retinue.serve.files import same_site
 from retinue.serve.files_form import boundary_of
 from retinue.serve.files_kept import KeptFiles
 from retinue.serve.options import Compat
-from retinue.serve.overload import Door
 from retinue.serve.state import State
 from retinue.serve.wire.compat import (
     CompatFrames,
@@ -69,18 +69,15 @@ class CompatRoutes:
         self._anyone = anyone
         self._max_body = max_body
 
-    def routes(self, app: ASGIApp, mode: Compat) -> list[Route]:
-        """`app` has what the short names stand for."""
+    def routes(self, app: ASGIApp, mode: Compat, door: Callable[[ASGIApp], ASGIApp]) -> list[Route]:
+        """`app` has what the short names stand for; runs go through a `door`."""
         hot = {
             "/chat": _Chat(self, stream=False, files=False),
             "/chat/stream": _Chat(self, stream=True, files=False),
             "/chat/with-files": _Chat(self, stream=False, files=True),
             "/chat/stream/with-files": _Chat(self, stream=True, files=True),
         }
-        found = [
-            Route(path, Door(self._control.house, one), methods=["POST"])
-            for path, one in hot.items()
-        ]
+        found = [Route(path, door(one), methods=["POST"]) for path, one in hot.items()]
         found.append(Route("/agent/initialize", self._initialize, methods=["POST"]))
         found += [
             Route(path, _Alias(app), methods=["GET"])

@@ -17,6 +17,7 @@ from retinue.run.references import environment, resolved
 from retinue.serve.admission import Access, behind_databricks
 from retinue.serve.app import app_for
 from retinue.serve.control import Control
+from retinue.serve.counters import counters_for
 from retinue.serve.options import ServeOptions
 from retinue.serve.request_log import LogSettings, log_settings
 from retinue.store.address import Address, store_address
@@ -45,7 +46,8 @@ def create_app(
     `target` are those of the bundle. `model` is one of retinue.yaml's, or a LiteLLM id, in place of
     the agents' own, and `settings` are OpenAI request parameters over theirs. `store` is a
     database's URL or `off`, in place of what retinue.yaml says. `options` and `control` are as
-    `app_for` has them. Raises CompileError, ProjectError, AccessError and StoreError.
+    `app_for` has them. Raises CompileError, ProjectError, AccessError, StoreError and
+    CountersError.
     """
     names = [agents] if isinstance(agents, str) else list(agents or ())
     place = project if isinstance(project, Project) else Project.at(project)
@@ -108,4 +110,12 @@ def app_of(
         sessions=control.sessions if control else None,
         approvals=control.approvals if control else None,
     )
-    return app_for(runtime, access=access, store=store, log=log, control=control, options=options)
+    return app_for(
+        runtime,
+        access=access,
+        store=store,
+        log=log,
+        control=control,
+        options=options,
+        counters=counters_for(os.environ, store),
+    )

@@ -1,4 +1,4 @@
-"""A store's address → what one app keeps there: state, files, the log, background runs, keys."""
+"""A store's address → what one app keeps: state, files, the log, runs, keys, accounts."""
 
 from contextlib import AsyncExitStack, aclosing
 from typing import Self
@@ -7,6 +7,7 @@ from retinue.run.runtime import Runtime
 from retinue.serve.background import Background
 from retinue.serve.files_kept import KeptFiles
 from retinue.serve.key_snapshot import Snapshot
+from retinue.serve.meter import Meter
 from retinue.serve.options import ServeOptions
 from retinue.serve.request_log import LogSettings, RequestLog, folder_of
 from retinue.serve.state import State
@@ -18,7 +19,7 @@ class Keeping:
     """All of it; `async with` opens it, and closes it when the runs have ended.
 
     Nothing is kept where there is no `store`; the log of requests needs `log`, too. `keys` says
-    whether the store's API keys count.
+    whether the store's API keys count. `observers` are told of runs that are over.
     """
 
     def __init__(
@@ -27,17 +28,19 @@ class Keeping:
         options: ServeOptions,
         store: Address | None,
         log: LogSettings | None,
+        meter: Meter,
         *,
         keys: bool,
     ) -> None:
+        self.meter = meter
         self.state = State(store)
         self.keys = StoredKeys(self.state, _snapshot(store, log)) if keys else None
         self.files = KeptFiles(self.state)
         runtime.attachments.open_file = self.files.open
         self.requests = RequestLog(store, log, runtime.agents) if store and log else None
-        observers = (self.requests.keep,) if self.requests else ()
+        self.observers = (meter.charge, *((self.requests.keep,) if self.requests else ()))
         most = options.capacity.background
-        self.background = Background(runtime, self.state, most, observers)
+        self.background = Background(runtime, self.state, most, self.observers)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -48,6 +51,7 @@ class Keeping:
             await stack.enter_async_context(aclosing(self.files))
             if self.requests:
                 await stack.enter_async_context(self.requests)
+            await stack.enter_async_context(self.meter)
             await stack.enter_async_context(self.background)
             self._open = stack.pop_all()
         return self

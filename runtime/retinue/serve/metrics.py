@@ -23,6 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from retinue.run.events import RunFinished, Usage
 from retinue.serve.access import RequestRecord
 from retinue.serve.request_log import RequestLog
+from retinue.serve.shared_counts import SharedCounts
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -66,8 +67,14 @@ class Metrics:
         self._dropped = Counter(
             "retinue_log_dropped", "Requests that the log had no room for.", registry=own
         )
+        self._alone = Counter(
+            "retinue_limits_alone",
+            "Requests counted by one process alone, as what all share did not answer.",
+            registry=own,
+        )
         self._log: RequestLog | None = None
-        self._told = 0
+        self._counts: SharedCounts | None = None
+        self._told = self._told_alone = 0
         if not _shared():
             # Files hold no functions.
             Gauge("retinue_runs", "Runs under way.", registry=own).set_function(running)
@@ -80,11 +87,18 @@ class Metrics:
         """Tell of what this log of requests has no room for."""
         self._log = requests
 
+    def watch_counts(self, counts: SharedCounts) -> None:
+        """Tell of what this process has to count alone."""
+        self._counts, self._told_alone = counts, 0
+
     def count(self, record: RequestRecord) -> None:
         """Take a request that is over."""
         if self._log and (more := self._log.dropped - self._told) > 0:
             self._told += more
             self._dropped.inc(more)
+        if self._counts and (alone := self._counts.alone - self._told_alone):
+            self._told_alone += alone
+            self._alone.inc(alone)
         endpoint = self._endpoints.get(record.path, "other")
         self._requests(endpoint, record.agent, str(record.status)).inc()
         if not record.agent:

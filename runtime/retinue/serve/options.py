@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from retinue.serve.answers import Pace
+from retinue.serve.limits import Limits
 from retinue.serve.overload import Capacity
 
 APIS = (
@@ -29,6 +30,7 @@ Reach = Literal["local", "public"]
 class ServeOptions:
     """What holds for all agents of a server.
 
+    `limits` are those of each caller; a key may have its own.
     `created` (what `/v1/models` says) is in Unix seconds, by default when the app is made. `reach`
     says whether only this machine reaches the app, so that pages of other sites are kept out, or
     other machines do, so that callers have to be checked; None where its host sees to that. `apis`
@@ -37,6 +39,7 @@ class ServeOptions:
 
     pace: Pace = field(default_factory=Pace)
     capacity: Capacity = field(default_factory=Capacity)
+    limits: Limits = field(default_factory=Limits)
     created: int | None = None
     reach: Reach | None = None
     apis: tuple[str, ...] = APIS
@@ -54,6 +57,7 @@ class ServeOptions:
                 **plain,
                 "pace": Pace(**plain["pace"]),
                 "capacity": Capacity(**plain["capacity"]),
+                "limits": Limits(**plain["limits"]),
                 "apis": tuple(plain["apis"]),
             }
         )

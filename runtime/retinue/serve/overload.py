@@ -1,28 +1,20 @@
-"""How many requests at once, and how often → a place for a request, or a quick refusal."""
+"""How many requests at once → a place for a request, or a quick refusal."""
 
-import math
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from mmap import mmap
 
-from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from retinue.errors import ConfigurationError
-from retinue.serve.access import RequestRecord, record_of
+from retinue.serve.access import record_of
 from retinue.serve.answers import send_error
 from retinue.serve.body import MAX_BODY
+from retinue.serve.meter import Meter
+from retinue.serve.tally import Tally
 from retinue.serve.wire.errors import DRAINING, RefusedError, overloaded, too_many
 
 MAX_CONCURRENCY = 512
 Byte = bytearray | mmap
-
-
-class CapacityError(ConfigurationError):
-    """A limit that was asked for can't be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,28 +22,14 @@ class Capacity:
     """What one process takes on.
 
     `max_body` is in bytes; `max_concurrency` counts runs, of all callers together, and
-    `caller_concurrency` those of one; `rate` is how often one caller may ask, such as "60/minute".
-    `background` counts runs whose callers don't wait. None is without a limit. Raises
-    CapacityError.
+    `caller_concurrency` those of one. `background` counts runs whose callers don't wait. None is
+    without a limit.
     """
 
     max_body: int = MAX_BODY
     max_concurrency: int = MAX_CONCURRENCY
     caller_concurrency: int | None = None
-    rate: str | None = None
     background: int = 32
-
-    def __post_init__(self) -> None:
-        if self.rate is not None:
-            _rate(self.rate)
-
-
-def _rate(text: str) -> RateLimitItem:
-    try:
-        return parse(text)
-    except ValueError:
-        message = f"'{text[:100]}' is not a rate: write a number and a time, such as 60/minute"
-        raise CapacityError(message) from None
 
 
 class House:
@@ -59,7 +37,8 @@ class House:
 
     A request that still sends its body has no place to run yet, so slow senders take none away;
     of them there are as many as may run at most, as each holds memory. `shut` is a byte that says
-    whether the door is closed; workers share it.
+    whether the door is closed; workers share it. `tally` has what this process has counted of its
+    callers, where nothing else has it.
     """
 
     def __init__(self, capacity: Capacity, shut: Byte | None = None) -> None:
@@ -67,9 +46,8 @@ class House:
         self._inside = 0
         self._running = 0
         self._of_caller: Counter[str] = Counter()
-        self._rate = _rate(capacity.rate) if capacity.rate else None
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._shut = shut or bytearray(1)
+        self.tally = Tally()
 
     @property
     def shut(self) -> bool:
@@ -85,13 +63,10 @@ class House:
         """Runs under way."""
         return self._running
 
-    async def enter(self, place: "Place", record: RequestRecord) -> None:
-        """Raises RefusedError (503 or 429) where there is no room, or the caller asks too often."""
-        self._take(place)
-        if self._rate:
-            await self._count(self._rate, record)
-
-    def _take(self, place: "Place") -> None:
+    def enter(self, place: "Place") -> None:
+        """Raises RefusedError (503, or 429 for a caller who has many inside) where there is no
+        room.
+        """
         if self.shut:
             raise RefusedError(DRAINING)
         most = self._capacity.max_concurrency
@@ -127,26 +102,13 @@ class House:
         if not self._of_caller[subject]:
             del self._of_caller[subject]
 
-    async def _count(self, rate: RateLimitItem, record: RequestRecord) -> None:
-        subject = record.identity.subject
-        fits = await self._limiter.hit(rate, subject)
-        window = await self._limiter.get_window_stats(rate, subject)
-        wait = max(0.0, window.reset_time - time.time())
-        record.headers += [
-            (b"x-ratelimit-limit-requests", b"%d" % rate.amount),
-            (b"x-ratelimit-remaining-requests", b"%d" % max(0, window.remaining)),
-            (b"x-ratelimit-reset-requests", b"%ds" % math.ceil(wait)),
-        ]
-        if not fits:
-            message = f"At most {rate.amount} requests per {_span(rate)} are answered."
-            raise RefusedError(too_many(message, max(1, math.ceil(wait))))
-
 
 class Door:
-    """An endpoint behind the house's door, as an ASGI app."""
+    """An endpoint behind the house's door, as an ASGI app: `meter` counts who comes in."""
 
-    def __init__(self, house: House, app: ASGIApp) -> None:
+    def __init__(self, house: House, meter: Meter, app: ASGIApp) -> None:
         self._house = house
+        self._meter = meter
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,18 +116,14 @@ class Door:
         place = Place(self._house, record.identity.subject)
         record.begin = place.begin
         try:
-            await self._house.enter(place, record)
+            self._house.enter(place)
+            await self._meter.admit(record)
             await self._app(scope, receive, send)
         except RefusedError as error:
             record.fault = error.answer.code or ""
             await send_error(send, error.answer)
         finally:
             self._house.leave(place)
-
-
-def _span(rate: RateLimitItem) -> str:
-    name = rate.GRANULARITY.name
-    return name if rate.multiples == 1 else f"{rate.multiples} {name}s"
 
 
 @dataclass(slots=True)

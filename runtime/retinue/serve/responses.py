@@ -80,6 +80,7 @@ def _prepared(
             user_name=record.identity.user_name,
             user_email=record.identity.user_email,
             key=record.identity.key,
+            limits=record.identity.limits,
         )
         return Elsewhere(partial(_in_background, background, asking, given, order, head))
     run = asking.continued(given) if turn.goes_on else asking.run(told(given))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -31,18 +31,20 @@ _DOWN = (
     MissingReferenceError,
 )
 _MARGIN = 1.0
+_SINGLE = {"isolation_level": "AUTOCOMMIT"}
 
 
 class Database:
     """The store's database, for one event loop; nothing is opened before it is needed.
 
     A call takes `patience` seconds at most. Every call may raise StoreDownError; the first one
-    brings the schema up to date, and may raise StoreError.
+    brings the schema up to date, and may raise StoreError. `checked` is as `engine_for` has it:
+    who finds a connection lost gets another one either way.
     """
 
-    def __init__(self, address: Address, *, patience: float = 5.0) -> None:
+    def __init__(self, address: Address, *, patience: float = 5.0, checked: bool = True) -> None:
         self.address = address
-        self._engine = engine_for(address)
+        self._engine = engine_for(address, checked=checked)
         self._patience = patience
         self._breaker = Breaker(patience + _MARGIN)
         # SQLite has one writer; those of this process wait in turn, and not by trying again.
@@ -67,14 +69,19 @@ class Database:
 
     async def read(self, work: Work[T]) -> T:
         """What `work` finds, all of it at one point in time."""
-        return await self._bounded(self._transaction(work, writes=False))
+        return await self._bounded(self._transaction(work, {}))
 
     async def write(self, work: Work[T]) -> T:
         """What `work` gives, its changes made as a whole or not at all.
 
         Someone who stops waiting doesn't stop it.
         """
-        return await self._bounded(self._transaction(work, writes=True))
+        return await self._bounded(self._transaction(work, {WRITES: True}))
+
+    async def single(self, work: Work[T]) -> T:
+        """As `write`, for a single statement: PostgreSQL is spared what is around it."""
+        how = {WRITES: True} if self.address.file else _SINGLE
+        return await self._bounded(self._transaction(work, how))
 
     async def _bounded(self, call: Coroutine[Any, Any, T]) -> T:
         try:
@@ -104,23 +111,23 @@ class Database:
         )
         return error
 
-    async def _transaction(self, work: Work[T], *, writes: bool) -> T:
+    async def _transaction(self, work: Work[T], how: Mapping[str, Any]) -> T:
         async with asyncio.timeout(self._patience):
             await self._open()
             try:
-                return await self._once(work, writes=writes)
+                return await self._once(work, how)
             except DBAPIError as error:
                 if not _passing(error):
                     raise
-            return await self._once(work, writes=writes)
+            return await self._once(work, how)
 
-    async def _once(self, work: Work[T], *, writes: bool) -> T:
+    async def _once(self, work: Work[T], how: Mapping[str, Any]) -> T:
         async with AsyncExitStack() as stack:
-            if writes and self._turn:
+            if WRITES in how and self._turn:
                 await stack.enter_async_context(self._turn)
             connection = await stack.enter_async_context(self._engine.connect())
-            if writes:
-                await connection.execution_options(**{WRITES: True})
+            if how:
+                await connection.execution_options(**how)
             async with connection.begin() as transaction:
                 found = await work(connection)
                 try:

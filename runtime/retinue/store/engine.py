@@ -36,18 +36,21 @@ _POOL: dict[str, Any] = {
 }
 
 
-def engine_for(address: Address) -> AsyncEngine:
-    """The engine, without a connection yet. Raises StoreError."""
+def engine_for(address: Address, *, checked: bool = True) -> AsyncEngine:
+    """The engine, without a connection yet. Where it isn't `checked`, a connection is used without
+    asking first whether it still holds. Raises StoreError.
+    """
     if address.file:
         return _sqlite(address.file)
+    pool = {**_POOL, "pool_pre_ping": checked}
     try:
         if address.lake:
             creator = Lakebase(address.lake).connect
             return create_async_engine(
-                URL.create(_DRIVER), async_creator=creator, hide_parameters=True, **_POOL
+                URL.create(_DRIVER), async_creator=creator, hide_parameters=True, **pool
             )
         url = make_url(address.url or "").set(drivername=_DRIVER)
-        return create_async_engine(url, connect_args=_CONNECT, hide_parameters=True, **_POOL)
+        return create_async_engine(url, connect_args=_CONNECT, hide_parameters=True, **pool)
     except ArgumentError:
         raise StoreError("the store's URL can't be read") from None
 

@@ -85,6 +85,17 @@ def too_many(message: str, seconds: int) -> ErrorAnswer:
     )
 
 
+def used_up(message: str, seconds: int) -> ErrorAnswer:
+    """One caller has used what it may; `seconds` are until it may use more. In OpenAI's form."""
+    return ErrorAnswer(
+        status=429,
+        type="insufficient_quota",
+        message=message,
+        code="insufficient_quota",
+        headers={"retry-after": str(seconds), **_NO_RETRY},
+    )
+
+
 # kind → (status, type, code, whether a client may try again)
 _MODEL_FAULTS: Mapping[ModelFault, tuple[int, str, str, bool]] = {
     "auth": (502, _SERVER, "model_access_denied", False),

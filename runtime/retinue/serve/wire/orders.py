@@ -6,6 +6,7 @@ from typing import Any, Self
 import orjson
 
 from retinue.serve.identity import Identity
+from retinue.serve.limits import Limits
 from retinue.serve.wire.responses_output import Style
 
 
@@ -24,6 +25,7 @@ class Order:
     user_name: str | None = None
     user_email: str | None = None
     key: str | None = None
+    limits: Limits | None = None
 
     @property
     def identity(self) -> Identity:
@@ -33,6 +35,7 @@ class Order:
             user_name=self.user_name,
             user_email=self.user_email,
             key=self.key,
+            limits=self.limits,
         )
 
     def dumped(self) -> str:
@@ -43,4 +46,5 @@ class Order:
     def loaded(cls, text: str) -> Self:
         """An order from its JSON."""
         fields: dict[str, Any] = orjson.loads(text)
-        return cls(**fields)
+        limits = fields.pop("limits", None)
+        return cls(**fields, limits=limits and Limits(**limits))
