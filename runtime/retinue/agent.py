@@ -286,6 +286,17 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallerLimits:
+    """What one caller may use, as texts that `retinue.quotas` reads: how often it may ask, and how
+    many tokens and dollars its runs may use in a time.
+    """
+
+    rate: str | None = None
+    tokens: str | None = None
+    usd: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observability:
     """Where traces go. `content` says whether prompts and answers are part of them."""
 
@@ -341,6 +352,7 @@ class Agent:
     app: DatabricksApp = _USUAL_APP
     auth: Auth | None = None
     store: Store | None = None
+    caller_limits: CallerLimits | None = None
     observability: Observability | None = None
     unsupported: tuple[Unsupported, ...] = ()
     sources: tuple[Source, ...] = ()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compile_projects import compiled as compiled_folder
 
-from retinue.agent import Agent, Auth, Http, Lakebase, Log, Stdio, Store
+from retinue.agent import Agent, Auth, CallerLimits, Http, Lakebase, Log, Stdio, Store
 from retinue.compile.document import read_document
 from retinue.compile.merge import merged
 from retinue.compile.report import Report
@@ -200,6 +200,32 @@ def test_a_store_is_in_one_place(tmp_path: Path) -> None:
         "agents/a.yaml": MINIMAL,
     }
     assert codes(compiled(tmp_path, files)) == ["conflicting-keys"]
+
+
+def test_what_each_caller_may_use(tmp_path: Path) -> None:
+    written = "serve: {limits: {rate: 60/minute, usd: '${env.BUDGET:-5.00}/day'}}\n"
+    files = {"retinue.yaml": written, "agents/a.yaml": MINIMAL}
+    (agent,) = compiled(tmp_path, files).checked()
+    assert agent.caller_limits == CallerLimits(rate="60/minute", usd="5.00/day")
+    Runtime([agent])
+
+
+def test_what_no_limit_says_is_told_where_it_stands(tmp_path: Path) -> None:
+    files = {
+        "retinue.yaml": "serve:\n  limits:\n    rate: 60/fortnight\n    tokens: 1000000/day\n"
+        "    usd: $5\n",
+        "agents/a.yaml": MINIMAL,
+    }
+    result = compiled(tmp_path, files)
+    assert [str(d.location) for d in result.diagnostics] == [
+        "retinue.yaml:3:11",
+        "retinue.yaml:5:10",
+    ]
+    assert codes(result) == ["wrong-value"] * 2
+    assert [d.message for d in result.diagnostics] == [
+        "'60/fortnight' is not a rate: write a number and a time, such as 60/minute",
+        "'$5' is not an amount of dollars for a time: write both, such as 5.00/day",
+    ]
 
 
 def test_who_may_call_and_where_the_keys_are(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """What one caller may use: how often it asks, tokens and dollars, and what it is told of them."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
 from serving import QUESTION, LoopRuntime, eventually
 
+from retinue.agent import CallerLimits
 from retinue.errors import ModelError
 from retinue.quotas import QuotaError
 from retinue.run.events import ModelFinished, TextDelta, Usage
@@ -19,7 +21,7 @@ from retinue.serve.tally import Tally
 from retinue.serve.wire.errors import RefusedError
 from retinue.serve.wire.orders import Order
 from retinue.store.address import Address
-from retinue.testing import ScriptedModel, says
+from retinue.testing import ScriptedModel, agent, says
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "tester", "messages": QUESTION}
@@ -39,8 +41,8 @@ def answers(text: str = "hi", *, tokens: int = 10, usd: float | None = None):
 def limited(serving):
     """A client of a server with these limits, whose model gives these answers."""
 
-    def serve(*script, **limits) -> httpx.Client:
-        runtime = LoopRuntime(ScriptedModel(*script or [says("hi")] * 9))
+    def serve(*script, agents=(), **limits) -> httpx.Client:
+        runtime = LoopRuntime(ScriptedModel(*script or [says("hi")] * 9), agents=agents)
         access = Access(runtime.agents.values(), DATABRICKS)
         return serving(runtime, access=access, limits=Limits(**limits)).http
 
@@ -139,6 +141,13 @@ def test_who_fails_has_asked_and_used_nothing(limited):
     assert left(ask(http, ADA))[2] == "8"
     failed = ask(http, ADA)
     assert (failed.status_code, left(failed)[2], left(failed, "tokens")[2]) == (400, "7", "100")
+
+
+def test_the_project_says_what_holds_and_the_command_line_is_over_it(limited):
+    told = replace(agent("tester"), caller_limits=CallerLimits(rate="1/hour", tokens="5/day"))
+    http = limited(agents=[told], rate="7/hour")
+    answer = ask(http, ADA)
+    assert (left(answer)[1], left(answer, "tokens")[1]) == ("7", "5")
 
 
 def test_without_limits_nothing_is_said_of_them(limited):

@@ -94,6 +94,47 @@ class StoreSpec(Spec):
     )
 
 
+class CallerLimitsSpec(Spec):
+    """What one caller may use: a number for a second, minute, hour, day, month or year, or for
+    several of one, such as 100/10 minutes.
+    """
+
+    hints: ClassVar = {
+        **dict.fromkeys(("requests", "rate_limit", "rpm"), "use `rate: 60/minute`"),
+        **dict.fromkeys(("max_tokens", "token_limit", "tpm"), "use `tokens: 1000000/day`"),
+        **dict.fromkeys(("cost", "max_cost_usd", "budget"), "use `usd: 5.00/day`"),
+    }
+
+    rate: NonEmpty | None = Field(
+        default=None, description="How often it may ask.", examples=["60/minute"]
+    )
+    tokens: NonEmpty | None = Field(
+        default=None,
+        description="How many tokens its runs may use, those that go in and those that come out.",
+        examples=["1000000/day"],
+    )
+    usd: NonEmpty | None = Field(
+        default=None,
+        description="What its runs may cost, in US dollars.",
+        examples=["5.00/day"],
+    )
+
+
+class ProjectServeSpec(Spec):
+    """How the agents are served, all of them alike."""
+
+    hints: ClassVar = {
+        **dict.fromkeys(("steps", "system_messages"), "put it under `defaults: {serve: …}`"),
+        **dict.fromkeys(("rate", "tokens", "usd"), "put it under `limits`"),
+    }
+
+    limits: CallerLimitsSpec | None = Field(
+        default=None,
+        description="What each caller may use, unless its key has limits of its own.",
+        examples=[{"rate": "60/minute", "usd": "5.00/day"}],
+    )
+
+
 class OtlpSpec(Spec):
     """A collector of OpenTelemetry traces."""
 

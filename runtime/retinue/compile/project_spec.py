@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, StoreSpec
+from retinue.compile.access_spec import AuthSpec, ObservabilitySpec, ProjectServeSpec, StoreSpec
 from retinue.compile.fields import ScalarDefault, Shorthand, Spec
 from retinue.compile.model_spec import MODEL_NAME, ModelSpec
 from retinue.compile.server_spec import ServerSpec
@@ -88,6 +88,11 @@ class ProjectSpec(Spec):
         default=None,
         description="Who may call the agents, unless an agent says otherwise.",
         examples=[{"mode": "databricks"}],
+    )
+    serve: ProjectServeSpec | None = Field(
+        default=None,
+        description="How the agents are served: what each of their callers may use.",
+        examples=[{"limits": {"rate": "60/minute"}}],
     )
     observability: ObservabilitySpec | None = Field(
         default=None,

@@ -317,6 +317,7 @@ class _Compiler:
             app=app,
             auth=compile_auth(spec.auth, root, report),
             store=shared.store,
+            caller_limits=shared.caller_limits,
             observability=shared.observability,
             unsupported=unsupported,
             sources=self._sources.of(read),

@@ -5,8 +5,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retinue.agent import Auth, Lakebase, Log, Observability, Store, Variable
-from retinue.compile.access_spec import AuthSpec, LakebaseSpec, ObservabilitySpec, StoreSpec
+from retinue.agent import Auth, CallerLimits, Lakebase, Log, Observability, Store, Variable
+from retinue.compile.access_spec import (
+    AuthSpec,
+    LakebaseSpec,
+    ObservabilitySpec,
+    ProjectServeSpec,
+    StoreSpec,
+)
 from retinue.compile.document import read_document
 from retinue.compile.interpolate import CompileContext, Interpolation
 from retinue.compile.layers import Layer
@@ -25,6 +31,7 @@ from retinue.compile.tree import Document, Entry, Node, Path
 from retinue.compile.variables import Variables
 from retinue.diagnostics import Location
 from retinue.project import PROJECT_FILE
+from retinue.quotas import KINDS, QuotaError, quota
 from retinue.route import Deployment, Route
 from retinue.values import Text
 
@@ -60,6 +67,7 @@ class Shared:
     routes: Mapping[str, Route] = field(default_factory=dict)
     variables: Mapping[str, Variable] = field(default_factory=dict)
     store: Store | None = None
+    caller_limits: CallerLimits | None = None
     observability: Observability | None = None
 
 
@@ -139,6 +147,7 @@ class _File:
             routes=routes,
             variables=variables,
             store=self._store(spec.store, layer.root),
+            caller_limits=self._caller_limits(spec.serve, layer.root),
             observability=self._observability(spec.observability, layer.root),
         )
 
@@ -189,6 +198,19 @@ class _File:
         name = reference(spec.name, root, (*path, "name"), self.report, line=True)
         database = reference(spec.database, root, (*path, "database"), self.report, line=True)
         return Lakebase(name=name, database=database) if name and database else None
+
+    def _caller_limits(self, spec: ProjectServeSpec | None, root: Node) -> CallerLimits | None:
+        if spec is None or spec.limits is None:
+            return None
+        told = spec.limits.model_dump()
+        for kind in KINDS:
+            try:
+                if told[kind] is not None:
+                    quota(kind, told[kind])
+            except QuotaError as error:
+                place = root.at(("serve", "limits", kind))
+                self.report.error(place, str(error), "wrong-value")
+        return CallerLimits(**told)
 
     def _observability(self, spec: ObservabilitySpec | None, root: Node) -> Observability | None:
         if spec is None:

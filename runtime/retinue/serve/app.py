@@ -28,6 +28,7 @@ from retinue.serve.keeping import Keeping
 from retinue.serve.kept_conversations import kept_conversations
 from retinue.serve.kept_responses import kept_responses
 from retinue.serve.key_routes import key_routes
+from retinue.serve.limits import usual_limits
 from retinue.serve.logs import logs
 from retinue.serve.mcp import METHODS as MCP_METHODS
 from retinue.serve.mcp import PATHS as MCP_PATHS
@@ -74,7 +75,7 @@ def app_for(
     access = access or Access(runtime.agents.values(), stored=store is not None)
     control = control or Control(House(options.capacity))
     meter = Meter(
-        options.limits,
+        usual_limits(runtime.agents.values(), options.limits),
         SharedCounts(control.house.tally, counters or counters_for({}, store)),
     )
     keeping = Keeping(runtime, options, store, log, meter, keys=access.takes_stored)

@@ -1,8 +1,10 @@
 """What one caller may use, as texts → quotas."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
+from retinue.agent import Agent
 from retinue.quotas import KINDS, Quota, quota
 
 
@@ -27,6 +29,12 @@ class Limits:
     def over(self, usual: "Limits") -> "Limits":
         """These, and of the usual ones those of which these say nothing."""
         return _merged(self, usual)
+
+
+def usual_limits(agents: Iterable[Agent], given: Limits) -> Limits:
+    """What holds for every caller: what is `given`, over what retinue.yaml says."""
+    told = next((agent.caller_limits for agent in agents if agent.caller_limits), None)
+    return given.over(Limits(**asdict(told))) if told else given
 
 
 @lru_cache(4096)

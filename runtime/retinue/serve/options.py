@@ -30,7 +30,7 @@ Reach = Literal["local", "public"]
 class ServeOptions:
     """What holds for all agents of a server.
 
-    `limits` are those of each caller; a key may have its own.
+    `limits` are those of each caller, over what retinue.yaml says; a key may have its own.
     `created` (what `/v1/models` says) is in Unix seconds, by default when the app is made. `reach`
     says whether only this machine reaches the app, so that pages of other sites are kept out, or
     other machines do, so that callers have to be checked; None where its host sees to that. `apis`
