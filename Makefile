@@ -81,6 +81,7 @@ generate: $(DEV_READY) ## rewrite generated files
 bench: $(DEV_READY) ## measure the compiler's growth, and the server and its models against bare ones
 	$(BIN)/python benchmarks/compile.py
 	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/quotas.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/instructions.py
 
