@@ -39,7 +39,6 @@ APPS: dict[str, Callable[[str], Callable]] = {
     "direct": lambda url: models.retinue_app(f"direct {url}"),
     "loop": lambda _: serve.retinue_app(Runtime),
     "traced": lambda _: serve.retinue_app(serve.TracedRuntime),
-    "logged": lambda _: serve.logged_app(Runtime),
 }
 ASKING = ("bare", "direct")
 WARM = 40
