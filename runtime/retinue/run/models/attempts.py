@@ -65,7 +65,7 @@ class Attempts:
         """Where to start: a route that is down is skipped for what it would be fallen back for."""
         for index, route in enumerate(self._routes):
             fault = route.places[0].fault
-            if not route.are_down(self.now) or not (fault and self._falls_back_for(fault)):
+            if not (fault and self._falls_back_for(fault)) or not route.are_down(self.now):
                 return index
         return 0
 

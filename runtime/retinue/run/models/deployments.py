@@ -73,6 +73,8 @@ class Deployments:
 
     def next(self, tried: Collection[Place], now: float) -> Place:
         """One that wasn't tried and doesn't rest; else one not tried; else any."""
+        if len(self.places) == 1:
+            return self.places[0]
         fresh = [place for place in self.places if place not in tried]
         lively = [place for place in fresh if not place.rests(now)]
         among = lively or fresh or self.places

@@ -32,8 +32,10 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(self, *request: Any, **more: Any) -> aiohttp.connector.Connection:
         connection = await super().connect(*request, **more)
         protocol = connection.protocol
-        reused.set(protocol in self._used)
-        self._used.add(protocol)
+        known = protocol in self._used
+        reused.set(known)
+        if not known:
+            self._used.add(protocol)
         return connection
 
 
