@@ -87,7 +87,7 @@ class Answer:
         """
         chunk = mapping(chunk)
         usage = chunk.get("usage")
-        if isinstance(usage, Mapping) and usage:
+        if usage and isinstance(usage, Mapping):
             self._usage = _usage(usage)
         choice = _first(chunk.get("choices"))
         if choice is None:
@@ -105,12 +105,16 @@ class Answer:
             self._reason = reason
 
     def _take_delta(self, delta: Mapping[str, Any], *, is_whole: bool) -> Iterator[ModelEvent]:
+        content = delta.get("content")
+        if len(delta) == 1 and content and isinstance(content, str):
+            # Nearly every chunk of a long answer.
+            yield TextDelta(self._counted(content))
+            return
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought and isinstance(thought, str):
             yield ReasoningDelta(self._counted(thought))
         for block in sequence(delta.get("thinking_blocks")):
             self._counted(self._thinking.add(block))
-        content = delta.get("content")
         if content:
             if isinstance(content, str):
                 yield TextDelta(self._counted(content))
@@ -231,4 +235,4 @@ def _usage(given: Mapping[str, Any]) -> Usage:
 
 
 def _detail(details: Any, name: str) -> int:
-    return count(details.get(name)) if isinstance(details, Mapping) else 0
+    return count(details.get(name)) if details and isinstance(details, Mapping) else 0

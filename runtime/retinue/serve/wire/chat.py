@@ -177,13 +177,13 @@ class ChatAnswer:
             self._refusal.append(event.text)
         elif isinstance(event, TurnStarted):
             self._text.next_turn()
-        elif isinstance(event, ToolStarted | ToolFinished | Compacted):
-            self._step(event)
         elif isinstance(event, RunFinished):
             self.finish = event
             if event.approvals:
                 self._text.next_turn()
                 self._content.append(self._text.add(questions(event)))
+        elif isinstance(event, ToolStarted | ToolFinished | Compacted):
+            self._step(event)
 
     def _step(self, event: StepEvent) -> None:
         if self._mode == "reasoning":
