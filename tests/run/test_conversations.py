@@ -148,13 +148,14 @@ async def test_sessions_are_kept_for_a_time_and_not_all_of_them() -> None:
     sessions = SessionsInMemory(most=2, life=10.0, clock=lambda: now)
     for number in range(3):
         await sessions.put(f"s{number}", "name", "text")
-    assert [await sessions.get(f"s{n}", "name") for n in range(3)] == [None, "text", "text"]
+    assert [await sessions.take(f"s{n}", "name") for n in range(3)] == [None, "text", "text"]
+    assert [await sessions.take(f"s{n}", "name") for n in range(3)] == [None, None, None]
+    await sessions.put("s1", "name", "text")
     await sessions.put("s1", "name", "x" * 1001)
-    await sessions.put("s2", "name", None)
-    assert [await sessions.get(f"s{n}", "name") for n in range(3)] == [None, None, None]
+    assert await sessions.take("s1", "name") is None
     await sessions.put("s1", "name", "text")
     now = 11.0
-    assert await sessions.get("s1", "name") is None
+    assert await sessions.take("s1", "name") is None
 
 
 def test_a_session_is_bound_to_its_user() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 
 from retinue.agent import Agent
+from retinue.run.approvals import ApprovalGate
 from retinue.run.attachments import Attachments
 from retinue.run.caller import Caller
 from retinue.run.events import Event
@@ -10,6 +11,7 @@ from retinue.run.loop import run
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import Model
+from retinue.run.sessions import SessionsInMemory
 from retinue.testing import FakeToolbox, agent
 
 
@@ -26,6 +28,8 @@ class LoopRuntime:
         compiled = agents or [agent(name, digest=f"digest-of-{name}") for name in self.models]
         self.agents = {a.name: a for a in compiled}
         self.attachments = Attachments()
+        self.sessions = SessionsInMemory()
+        self.gate = ApprovalGate(b"k")
         self.toolbox = FakeToolbox(functions)
         self.callers: list[Caller] = []
         self.open = False

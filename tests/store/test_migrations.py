@@ -1,13 +1,20 @@
 """The migrations make what the modules say, and are counted right."""
 
+import importlib
+import pkgutil
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from retinue.store import counters, files, keys, log, migrate, store
+import retinue.store
+from retinue.store import migrate, store
 from retinue.store.tables import metadata
+
+# Each module says what tables it has, once it is loaded.
+for found in pkgutil.iter_modules(retinue.store.__path__, "retinue.store."):
+    importlib.import_module(found.name)
 
 
 def test_the_newest_is_the_one_that_is_named():
@@ -15,15 +22,11 @@ def test_the_newest_is_the_one_that_is_named():
     assert scripts.get_current_head() == migrate.REVISION
 
 
-TABLES = {table.name for table in (counters.counters, files.files, keys.api_keys, log.request_log)}
-
-
 def _is_alembics(change) -> bool:
     return change[0] == "remove_table" and change[1].name == "alembic_version"
 
 
 async def test_they_make_the_tables_that_the_modules_use(address):
-    assert metadata.tables.keys() >= TABLES
     database = store.Store(address).database
 
     def differences(connection):

@@ -41,7 +41,10 @@ class Approvals(Protocol):
         """The run, if it is kept here and neither spent nor expired."""
 
     async def spend(self, key: str, expires: int) -> bool:
-        """Let the key be used this once: False for one that was. Atomic."""
+        """Let the key be used this once: False for one that was. Atomic.
+
+        Raises StoreDownError and StoreError where nobody can tell: it may be tried again.
+        """
 
 
 class ApprovalsInMemory:
@@ -122,7 +125,7 @@ class ApprovalGate:
 
     An answer counts for the principal who was asked, for the same call of the same version of the
     agent, within 15 minutes and once. Every question and every answer is logged, without
-    arguments.
+    arguments. `approvals` may be changed by who serves.
     """
 
     def __init__(
@@ -130,7 +133,7 @@ class ApprovalGate:
     ) -> None:
         self._ids = ApprovalIds(key)
         self._clock = clock
-        self._approvals = approvals or ApprovalsInMemory(clock=clock)
+        self.approvals = approvals or ApprovalsInMemory(clock=clock)
 
     async def ask(
         self, agent: Agent, heard: Sequence[Message], end: RunFinished, caller: Caller
@@ -148,7 +151,7 @@ class ApprovalGate:
             approval = self._ids.make(key, number, expires, bound)
             approvals.append(ApprovalRequested(approval, one.call, one.about, one.agent, expires))
             _tell("requested", key, bound)
-        await self._approvals.keep(key, paused, expires)
+        await self.approvals.keep(key, paused, expires)
         return replace(end, paused=paused, approvals=tuple(approvals))
 
     async def resume(
@@ -157,7 +160,8 @@ class ApprovalGate:
         """The conversation and the run that goes on after it.
 
         Where the answers are to no question that is open, it is the conversation as it is, and no
-        run; where the request has nothing else to go on with, RequestError.
+        run; where the request has nothing else to go on with, RequestError. Raises what `spend`
+        does.
         """
         try:
             resumed = await self._resumed(agent, answers, caller)
@@ -183,7 +187,7 @@ class ApprovalGate:
         first = read[0]
         if first.expires <= self._clock():
             raise _RefusedError("expired")
-        paused = await self._approvals.find(first.key)
+        paused = await self.approvals.find(first.key)
         every = list(asked(paused)) if paused else None
         run = paused or _made_of(answers, agent)
         allowed: set[Path] = set()
@@ -201,7 +205,7 @@ class ApprovalGate:
                 allowed.add(call.path)
             elif answer.reason:
                 reasons[call.path] = answer.reason
-        if not await self._approvals.spend(first.key, first.expires):
+        if not await self.approvals.spend(first.key, first.expires):
             raise _RefusedError("answered before")
         for what, bound in told:
             _tell(what, first.key, bound)

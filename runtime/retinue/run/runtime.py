@@ -71,7 +71,8 @@ class Runtime:
     on, and it is tried again. `models` maps a provider to what opens its routes; `patience` is
     how long opening waits for servers that are slow, in seconds: they go on in the background.
     `sessions` keeps what a session's next run is to know, by default in memory.
-    Runs that wait for their user's word are kept in `approvals`, in memory unless given.
+    Runs that wait for their user's word are kept in `approvals`, in memory unless given. Who
+    serves may change both: `sessions`, and `approvals` of the `gate`.
     Raises NotSupportedError when an agent's files ask for what can't be done.
     """
 
@@ -92,8 +93,8 @@ class Runtime:
         self._models = models
         self._patience = patience
         self._lookup = lookup or environment()
-        self._sessions = sessions or SessionsInMemory()
-        self._gate = ApprovalGate(signing_key(self._lookup), approvals)
+        self.sessions = sessions or SessionsInMemory()
+        self.gate = ApprovalGate(signing_key(self._lookup), approvals)
         self._connections: dict[ToolServer, Connection | UserConnection] = {}
         self._remote: list[Remote] = []
         self._background: list[asyncio.Task[None]] = []
@@ -202,7 +203,7 @@ class Runtime:
         agent = self._ready[name].agent
         trace = tracing.begin(agent, conversation, caller, request)
         budget = _budget(agent, options)
-        asked = RunContext(budget, caller, trace=trace, sessions=self._sessions)
+        asked = RunContext(budget, caller, trace=trace, sessions=self.sessions)
         events = self._run(name, conversation, options, caller, asked)
         async with aclosing(_watched(events, trace)) as watched:
             async for event in watched:
@@ -230,7 +231,7 @@ class Runtime:
         trace = asked.trace if asked else None
         resumed = asked.resumed if asked else None
         if options.answers and not within:
-            conversation, resumed = await self._gate.resume(
+            conversation, resumed = await self.gate.resume(
                 agent, conversation, options.answers, caller
             )
         given, spent = conversation, budget
@@ -245,7 +246,7 @@ class Runtime:
             toolbox = await self._toolbox(ready, caller)
             system = ready.prompt.render(caller, toolbox.notices)
             context = RunContext(
-                spent, caller, trace=trace, sessions=self._sessions, resumed=resumed
+                spent, caller, trace=trace, sessions=self.sessions, resumed=resumed
             )
             resumed = None
             events = run(
@@ -267,7 +268,7 @@ class Runtime:
                     end, paused=replace(end.paused, agent=name, handed=handed, before=before)
                 )
                 if not within:
-                    end = await self._gate.ask(agent, given, end, caller)
+                    end = await self.gate.ask(agent, given, end, caller)
                     for question in end.approvals:
                         yield question
             if end.paused or context.handoff is None or end.reason != "stop":
@@ -298,7 +299,7 @@ class Runtime:
             budget,
             asking.caller,
             trace=trace,
-            sessions=self._sessions,
+            sessions=self.sessions,
             resumed=asking.resumed,
         )
         events = self._run(name, conversation, RunOptions(), asking.caller, context, within=True)

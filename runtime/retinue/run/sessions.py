@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 _MOST = 10_000
-_LIFE = 24 * 3600.0
-_LONGEST = 1_000
+LIFE = 24 * 3600.0
+"""Seconds that a text is known."""
+LONGEST = 1_000
+"""Characters of a text; what is longer isn't kept."""
 
 
 class Sessions(Protocol):
     """Short texts by session and name. A session is one user's alone: its name says whose."""
 
-    async def get(self, session: str, name: str) -> str | None:
-        """The text, as long as it is known."""
+    async def take(self, session: str, name: str) -> str | None:
+        """The text, if it is known, which it isn't any more then. Atomic."""
 
-    async def put(self, session: str, name: str, text: str | None) -> None:
-        """Keep the text instead of what was there; None forgets."""
+    async def put(self, session: str, name: str, text: str) -> None:
+        """Keep the text instead of what was there."""
 
 
 class SessionsInMemory:
@@ -27,7 +29,7 @@ class SessionsInMemory:
         self,
         *,
         most: int = _MOST,
-        life: float = _LIFE,
+        life: float = LIFE,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._most = most
@@ -35,16 +37,16 @@ class SessionsInMemory:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._texts: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
-    async def get(self, session: str, name: str) -> str | None:
-        """As `Sessions.get`."""
-        text, until = self._texts.get((session, name), (None, 0.0))
+    async def take(self, session: str, name: str) -> str | None:
+        """As `Sessions.take`."""
+        text, until = self._texts.pop((session, name), (None, 0.0))
         return text if self._clock() < until else None
 
-    async def put(self, session: str, name: str, text: str | None) -> None:
-        """As `Sessions.put`; what is longer than 1,000 characters isn't kept."""
+    async def put(self, session: str, name: str, text: str) -> None:
+        """As `Sessions.put`."""
         key = session, name
         self._texts.pop(key, None)
-        if text is not None and len(text) <= _LONGEST:
+        if len(text) <= LONGEST:
             self._texts[key] = text, self._clock() + self._life
         while len(self._texts) > self._most:
             self._texts.popitem(last=False)

@@ -10,6 +10,7 @@ from retinue.serve.key_snapshot import Snapshot
 from retinue.serve.meter import Meter
 from retinue.serve.options import ServeOptions
 from retinue.serve.request_log import LogSettings, RequestLog, folder_of
+from retinue.serve.shared import StoredApprovals, StoredSessions
 from retinue.serve.state import State
 from retinue.serve.stored_keys import StoredKeys
 from retinue.store.address import Address
@@ -37,6 +38,9 @@ class Keeping:
         self.keys = StoredKeys(self.state, _snapshot(store, log)) if keys else None
         self.files = KeptFiles(self.state)
         runtime.attachments.open_file = self.files.open
+        if store:
+            runtime.gate.approvals = StoredApprovals(self.state, runtime.gate.approvals)
+            runtime.sessions = StoredSessions(self.state, runtime.sessions)
         self.requests = RequestLog(store, log, runtime.agents) if store and log else None
         self.observers = (meter.charge, *((self.requests.keep,) if self.requests else ()))
         most = options.capacity.background

@@ -86,7 +86,7 @@ def make_file(file: Path) -> None:
     """A file that only this user reads, in a folder that git leaves alone. Raises StoreError."""
     try:
         if not file.parent.exists():
-            file.parent.mkdir(parents=True, mode=0o700)
+            file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
             (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
         file.touch(mode=0o600)
     except OSError as error:

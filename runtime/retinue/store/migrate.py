@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from retinue.errors import StoreError
 from retinue.store.engine import WRITES
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest of `migrations/versions`; they are numbered."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"

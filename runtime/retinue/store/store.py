@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from retinue.errors import RetinueError
-from retinue.store import conversations, responses, runs
+from retinue.store import answered, conversations, notes, responses, runs
 from retinue.store.address import Address
 from retinue.store.database import Database
 from retinue.store.presence import Presence
@@ -310,6 +310,22 @@ class Store:
         from the number of the event before.
         """
         return await self.database.write(partial(runs.cancel, response_id=response_id, told=told))
+
+    async def spend(self, key: str, spender: str, expires: float) -> bool:
+        """As `answered.spend`."""
+        return await self.database.write(
+            partial(answered.spend, key=key, spender=spender, expires=expires)
+        )
+
+    async def take_note(self, session: str, name: str) -> str | None:
+        """As `notes.take`."""
+        return await self.database.write(partial(notes.take, session=session, name=name))
+
+    async def put_note(self, session: str, name: str, text: str, seconds: float) -> None:
+        """As `notes.put`."""
+        await self.database.write(
+            partial(notes.put, session=session, name=name, text=text, seconds=seconds)
+        )
 
     async def tail(self, response_id: str, owner: str, after: int) -> Tail | None:
         """What the stream of the owner's run tells after that event."""

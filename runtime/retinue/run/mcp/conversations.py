@@ -37,9 +37,8 @@ async def in_conversation(
     if session is None:
         return await call(arguments)
     name = f"{server.name}/{server.auth}/{tool.name}"
-    known = await context.sessions.get(session, name)
     # Genie takes one question at a time: others of the same turn begin their own.
-    await context.sessions.put(session, name, None)
+    known = await context.sessions.take(session, name)
     if known and not arguments.get(_ID):
         arguments = {**arguments, _ID: known}
     result = await call(arguments)
