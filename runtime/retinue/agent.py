@@ -264,11 +264,22 @@ class Lakebase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """Whether the store has a log of `requests`, with their `messages`, and for how long."""
+    """Whether the store has a log of `requests`, with their `messages`."""
 
     requests: bool = True
     messages: bool = False
-    retention_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """For how many seconds things are kept, None for ever: responses, files and the log's rows
+    after they were made, conversations after they were last used.
+    """
+
+    responses: float | None = 30 * 86_400.0
+    conversations: float | None = None
+    files: float | None = None
+    logs: float | None = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +294,7 @@ class Store:
     lakebase: Lakebase | None = None
     files: Text | None = None
     log: Log = Log()
+    keep: Keep = Keep()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compile_projects import compiled as compiled_folder
 
-from retinue.agent import Agent, Auth, CallerLimits, Http, Lakebase, Log, Stdio, Store
+from retinue.agent import Agent, Auth, CallerLimits, Http, Keep, Lakebase, Log, Stdio, Store
 from retinue.compile.document import read_document
 from retinue.compile.merge import merged
 from retinue.compile.report import Report
@@ -173,8 +173,15 @@ def test_a_runtime_refuses_what_it_can_not_do(tmp_path: Path) -> None:
         ("{lakebase: agents}", Store(lakebase=Lakebase(name="agents"))),
         ("{log: {requests: false}}", Store(log=Log(requests=False))),
         (
-            "{url: off, log: {messages: true, retention_days: 7}}",
-            Store(url="off", log=Log(messages=True, retention_days=7)),
+            "{url: off, log: {messages: true}, keep: {logs: 7d}}",
+            Store(url="off", log=Log(messages=True), keep=Keep(logs=7 * 86_400.0)),
+        ),
+        (
+            "{lakebase: agents, keep: {responses: forever, conversations: 90d, files: 12h}}",
+            Store(
+                lakebase=Lakebase(name="agents"),
+                keep=Keep(responses=None, conversations=90 * 86_400.0, files=43_200.0),
+            ),
         ),
         (
             "{lakebase: {name: projects/p/branches/b/endpoints/e, database: '${secret.lake/db}'}}",
@@ -192,6 +199,38 @@ def test_where_state_is_kept(tmp_path: Path, written: str, store: Store) -> None
     (agent,) = compiled(tmp_path, files).checked()
     assert agent.store == store
     Runtime([agent])
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("30", "wrong-type"),
+        ("never", "wrong-type"),
+        ("null", "wrong-type"),
+        ("30m", "wrong-type"),
+        ("1.5d", "wrong-type"),
+        ("0h", "out-of-range"),
+        ("3651d", "out-of-range"),
+        ("${env.NOT_A_TIME:-week}", "wrong-type"),
+    ],
+)
+def test_how_long_is_a_time_or_forever(tmp_path: Path, written: str, code: str) -> None:
+    files = {
+        "retinue.yaml": f"store: {{keep: {{responses: '{written}'}}}}\n",
+        "agents/a.yaml": MINIMAL,
+    }
+    compilation = compiled(tmp_path, files)
+    assert codes(compilation) == [code]
+    assert "30d" in str(compilation.diagnostics[0]) or "1h" in str(compilation.diagnostics[0])
+
+
+def test_the_log_has_its_time_where_all_have_theirs(tmp_path: Path) -> None:
+    files = {
+        "retinue.yaml": "store: {log: {retention_days: 7}}\n",
+        "agents/a.yaml": MINIMAL,
+    }
+    (mistake,) = compiled(tmp_path, files).diagnostics
+    assert "keep: {logs: 30d}" in str(mistake.hint)
 
 
 def test_a_store_is_in_one_place(tmp_path: Path) -> None:

@@ -220,13 +220,13 @@ def test_a_damaged_line_keeps_no_other_from_the_log(site, tmp_path):
     eventually(lambda: len(rows(client)) >= 3, 10)
 
 
-def test_the_project_says_whether_there_is_a_log_and_for_how_long(tmp_path):
+def test_the_project_says_whether_there_is_a_log(tmp_path):
     def settings(log):
         return log_settings([agent("a", store=Store(log=log))], tmp_path)
 
     assert settings(Log(requests=False)) is None
-    assert settings(Log(messages=True, retention_days=2)) == LogSettings(
-        tmp_path / ".retinue" / "spool", messages=True, retention=172_800.0
+    assert settings(Log(messages=True)) == LogSettings(
+        tmp_path / ".retinue" / "spool", messages=True
     )
     assert log_settings([agent("a")], tmp_path) == settings(Log())
 

@@ -90,12 +90,6 @@ async def test_sums_are_by_agent_and_by_user(book):
     assert (none["requests"], none["cost_usd"], nobody) == (0, 0.0, [])
 
 
-async def test_what_is_old_is_forgotten(book):
-    await book.add([row(n // 1000) for n in range(3000)])
-    await book.forget(MORNING + 120)
-    assert set(await minutes(book, limit=3000)) == {2}
-
-
 def test_ids_sort_by_time():
     assert first_id(-5.0) <= first_id(MORNING) < new_id(MORNING) < first_id(MORNING + 1)
     assert len(new_id(1e18)) == len(new_id(0.0)) <= 40

@@ -54,14 +54,3 @@ async def test_a_chain_that_is_too_long_is_told(store):
     assert len(await store.history(f"r{MAX_TURNS - 2}", "me")) == MAX_TURNS - 1
     with pytest.raises(TooLongError):
         await store.history(f"r{MAX_TURNS}", "me")
-
-
-async def test_what_is_old_is_forgotten_and_what_is_being_made_is_not(store):
-    await store.keep(response("old", created_at=10))
-    await store.keep(response("new", created_at=20))
-    await store.keep(response("waits", created_at=10, status="queued"))
-    assert await store.expire(20) == 1
-    assert await store.expire(20) == 0
-    assert await store.response("old", "me") is None
-    assert await store.response("new", "me")
-    assert await store.response("waits", "me")

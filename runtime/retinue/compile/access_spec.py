@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from retinue.compile.fields import Boolean, Integer, NonEmpty, Reference, Shorthand, Spec
+from retinue.compile.fields import Age, Boolean, NonEmpty, Reference, Shorthand, Spec
 
 
 class AuthSpec(Spec):
@@ -45,7 +45,12 @@ class LakebaseSpec(Spec):
 class LogSpec(Spec):
     """The log of requests."""
 
-    hints: ClassVar = {"retention": "use `retention_days`", "content": "use `messages`"}
+    hints: ClassVar = {
+        **dict.fromkeys(
+            ("retention", "retention_days", "keep"), "use `store: {keep: {logs: 30d}}`"
+        ),
+        "content": "use `messages`",
+    }
 
     requests: Boolean = Field(
         default=True,
@@ -57,8 +62,44 @@ class LogSpec(Spec):
         description="Whether questions, calls and answers are part of it.",
         examples=[True],
     )
-    retention_days: Annotated[Integer, Field(ge=1, le=3650)] = Field(
-        default=30, description="After how many days a request is forgotten.", examples=[30]
+
+
+_MONTH = 30 * 86_400.0
+
+
+class KeepSpec(Spec):
+    """Hours, days or for ever, after which something is forgotten."""
+
+    hints: ClassVar = {
+        "requests": "use `logs`",
+        "log": "use `logs`",
+        "sessions": "use `conversations`",
+    }
+
+    responses: Age = Field(
+        default=_MONTH,
+        json_schema_extra={"default": "30d"},
+        description="Responses, after they were made.",
+        examples=["90d"],
+    )
+    conversations: Age = Field(
+        default=None,
+        json_schema_extra={"default": "forever"},
+        description="Conversations, after they were last used.",
+        examples=["90d"],
+    )
+    files: Age = Field(
+        default=None,
+        json_schema_extra={"default": "forever"},
+        description="Callers' files, after they were stored, unless the caller has set a time that "
+        "is shorter.",
+        examples=["30d"],
+    )
+    logs: Age = Field(
+        default=_MONTH,
+        json_schema_extra={"default": "30d"},
+        description="What the log of requests has, after they were made.",
+        examples=["365d"],
     )
 
 
@@ -69,6 +110,7 @@ class StoreSpec(Spec):
         "path": "use `url: sqlite:///…`",
         "dsn": "use `url`",
         "volume": "use `files: /Volumes/…`",
+        **dict.fromkeys(("retention", "retention_days", "expire"), "use `keep`"),
     }
 
     url: Reference | None = Field(
@@ -89,8 +131,13 @@ class StoreSpec(Spec):
     )
     log: LogSpec = Field(
         default_factory=LogSpec.model_construct,
-        description="What is logged of requests, and for how long.",
-        examples=[{"retention_days": 90}],
+        description="What is logged of requests.",
+        examples=[{"messages": True}],
+    )
+    keep: KeepSpec = Field(
+        default_factory=KeepSpec.model_construct,
+        description="For how long things are kept.",
+        examples=[{"responses": "90d", "conversations": "365d"}],
     )
 
 

@@ -90,6 +90,25 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+_AGE = re.compile(r"(\d{1,6})(h|d)")
+_AGE_UNITS = {"h": 3600.0, "d": 86_400.0}
+_MAX_DAYS = 3650
+
+
+def _age(value: object) -> float | None:
+    if isinstance(value, Resolved):
+        value = reread(value)
+    if value == "forever":
+        return None
+    match = _AGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise PydanticCustomError("age", "")
+    seconds = float(match[1]) * _AGE_UNITS[match[2]]
+    if not 3600 <= seconds <= _MAX_DAYS * 86_400:
+        raise PydanticCustomError("age_range", "")
+    return seconds
+
+
 def reread(value: Any) -> Any:
     """What a reference gave, as if it had been written in its place; anything else as it is."""
     try:
@@ -142,6 +161,14 @@ Duration = Annotated[
         }
     ),
 ]
+Age = Annotated[
+    float | None,
+    PlainValidator(_age),
+    WithJsonSchema(
+        {"anyOf": [{"const": "forever"}, {"type": "string", "pattern": r"^\d{1,6}(h|d)$"}]}
+    ),
+]
+"""How long something is kept, in seconds; None for ever."""
 Integer = Annotated[int, BeforeValidator(reread)]
 Number = Annotated[float, BeforeValidator(reread)]
 Boolean = Annotated[bool, BeforeValidator(reread)]

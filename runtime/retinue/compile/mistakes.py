@@ -253,7 +253,7 @@ def _sentence(details: ErrorDetails) -> _Sentence:
     """Code, message and hint of an error at a value."""
     kind, value = details["type"], details["input"]
     if kind in _EXPECTED:
-        code = "out-of-range" if kind == "duration_range" else "wrong-type"
+        code = "out-of-range" if kind.endswith("_range") else "wrong-type"
         argv = _argv(value) if details["loc"][-1:] == ("command",) else None
         return code, f"expected {_EXPECTED[kind]}, got {_shown(value)}", argv or _fix(kind, value)
     if kind == "missing_space":
@@ -289,6 +289,8 @@ _EXPECTED = {
     "scalar": "a string, a number, true or false",
     "duration": "a duration such as 60s, 2m or 500ms",
     "duration_range": "a duration above 0 and up to 24h",
+    "age": "a time such as 30d or 12h, or forever",
+    "age_range": "a time from 1h up to 3650d",
 }
 _BOUNDS = {
     "greater_than_equal": "at least",

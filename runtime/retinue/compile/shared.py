@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retinue.agent import Auth, CallerLimits, Lakebase, Log, Observability, Store, Variable
+from retinue.agent import Auth, CallerLimits, Keep, Lakebase, Log, Observability, Store, Variable
 from retinue.compile.access_spec import (
     AuthSpec,
     LakebaseSpec,
@@ -167,7 +167,7 @@ class _File:
     def _store(self, spec: StoreSpec | None, root: Node) -> Store | None:
         if spec is None:
             return None
-        log = Log(**spec.log.model_dump())
+        log, keep = Log(**spec.log.model_dump()), Keep(**spec.keep.model_dump())
         if spec.url is not None and spec.lakebase is not None:
             message = "a store has a `url`, or is in `lakebase`: one of them, not both"
             self.report.error(root.at(("store",)), message, "conflicting-keys")
@@ -177,9 +177,9 @@ class _File:
             files = reference(spec.files, root, ("store", "files"), self.report, line=True)
         if spec.lakebase:
             lakebase = self._lakebase(spec.lakebase, root)
-            return Store(lakebase=lakebase, files=files, log=log) if lakebase else None
+            return Store(lakebase=lakebase, files=files, log=log, keep=keep) if lakebase else None
         if spec.url is None:
-            return Store(files=files, log=log)
+            return Store(files=files, log=log, keep=keep)
         path = ("store", "url")
         url = reference(spec.url, root, path, self.report, line=True)
         if url is None:
@@ -191,7 +191,7 @@ class _File:
         if isinstance(url, str) and _PASSWORD.search(url):
             hint = "keep the URL in a secret: ${secret.scope/key}"
             self.report.error(place, "the URL holds a password", "secret-in-clear", hint)
-        return Store(url=url, files=files, log=log)
+        return Store(url=url, files=files, log=log, keep=keep)
 
     def _lakebase(self, spec: LakebaseSpec, root: Node) -> Lakebase | None:
         path = ("store", "lakebase")

@@ -1,7 +1,6 @@
 """Runs that go on without their callers: taken on, worked on, and told of by any process."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from types import TracebackType
@@ -23,9 +22,6 @@ from retinue.serve.wire.responses import ResponseHead
 from retinue.serve.work import News, Work
 from retinue.store.records import Claim, FullError, Response
 
-KEPT = 30 * 86_400
-"""Seconds that a response is kept, which is as long as OpenAI does."""
-_TIDY = 3600.0
 _LOOK = 1.0
 _POLL = 0.25
 _PATIENCE = 60.0
@@ -36,8 +32,8 @@ class Background:
     """The background runs of one process, `most` at a time: `async with Background(…)`.
 
     A run is this process's as long as the store says so. Somebody else cancels it there, and a
-    process that is gone loses it there; each process looks every second. Responses that are old are
-    forgotten on the way. `observers` are told of runs that are over.
+    process that is gone loses it there; each process looks every second. `observers` are told of
+    runs that are over.
     """
 
     def __init__(
@@ -123,15 +119,10 @@ class Background:
     async def _look(self) -> None:
         """Find runs to work on, and those that aren't this process's any more."""
         store = await self.state.store("background")
-        loop = asyncio.get_running_loop()
-        tidy = 0.0
         while True:
             if store.database.exists:
                 with suppress(RetinueError):
                     await self._look_once()
-                    if loop.time() >= tidy:
-                        more = await store.expire(int(time.time() - KEPT))
-                        tidy = loop.time() + (_LOOK if more else _TIDY)
             await asyncio.sleep(_LOOK)
 
     async def _look_once(self) -> None:

@@ -32,7 +32,6 @@ MAX_ALL = 1024 * 1024 * 1024
 """Files and bytes of one owner."""
 _AT_ONCE = 16
 _NONE: Mapping[str, str] = MappingProxyType({})
-_SWEEP = 600.0
 _SWEPT = 100
 _HOW = "set `store: {files: …}` in retinue.yaml to a folder or a volume"
 
@@ -44,7 +43,6 @@ class KeptFiles:
         self._state = state
         self._blobs: Blobs | None = None
         self._uploads = 0
-        self._sweeping: asyncio.Task[None] | None = None
 
     async def upload(
         self,
@@ -169,19 +167,17 @@ class KeptFiles:
         pieces = [piece async for piece in await self.content(file)]
         return Opened(file.name, file.media_type, b"".join(pieces))
 
-    async def sweep(self) -> int:
-        """Remove what is left over of files that are gone; how many went."""
+    async def sweep(self, seconds: float | None = None) -> None:
+        """Remove files that are older than so many seconds, and what is left over of others."""
         from retinue.store import files  # noqa: PLC0415
 
+        if not (self._state.address and self._state.address.place):
+            return
         database, blobs = await self._places()
-        ids = await database.write(partial(files.left_over, most=_SWEPT))
-        return await self._erase(database, blobs, ids)
-
-    async def aclose(self) -> None:
-        """Stop sweeping."""
-        if self._sweeping:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
+        gone = _SWEPT
+        while gone == _SWEPT:
+            ids = await database.write(partial(files.left_over, most=_SWEPT, seconds=seconds))
+            gone = await self._erase(database, blobs, ids)
 
     async def _places(self, param: str = "files") -> "tuple[Database, Blobs]":
         from retinue.store.blobs import blobs_at  # noqa: PLC0415
@@ -193,18 +189,7 @@ class KeptFiles:
             raise RequestError(message, param=param, code="unsupported_parameter")
         database = (await self._state.store(param)).database
         self._blobs = self._blobs or blobs_at(place or "")
-        # Only where files are used is there anything to sweep.
-        self._sweeping = self._sweeping or asyncio.create_task(self._sweep_for_ever())
         return database, self._blobs
-
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            try:
-                while await self.sweep() == _SWEPT:
-                    pass
-            except RetinueError as error:
-                log.warning("files that are gone were not cleared away: %s", error)
-            await asyncio.sleep(_SWEEP)
 
     async def _give_up(self, database: "Database", blobs: "Blobs", file_id: str) -> None:
         from retinue.store import files  # noqa: PLC0415

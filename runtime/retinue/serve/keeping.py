@@ -1,6 +1,6 @@
 """A store's address → what one app keeps: state, files, the log, runs, keys, accounts."""
 
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from typing import Self
 
 from retinue.run.runtime import Runtime
@@ -13,6 +13,7 @@ from retinue.serve.request_log import LogSettings, RequestLog, folder_of
 from retinue.serve.shared import StoredApprovals, StoredSessions
 from retinue.serve.state import State
 from retinue.serve.stored_keys import StoredKeys
+from retinue.serve.sweeper import Sweeper, keep_of
 from retinue.store.address import Address
 
 
@@ -45,6 +46,7 @@ class Keeping:
         self.observers = (meter.charge, *((self.requests.keep,) if self.requests else ()))
         most = options.capacity.background
         self.background = Background(runtime, self.state, most, self.observers)
+        self._sweeper = Sweeper(self.state, self.files, keep_of(runtime.agents.values()))
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -52,7 +54,7 @@ class Keeping:
             await stack.enter_async_context(self.state)
             if self.keys:
                 await stack.enter_async_context(self.keys)
-            await stack.enter_async_context(aclosing(self.files))
+            await stack.enter_async_context(self._sweeper)
             if self.requests:
                 await stack.enter_async_context(self.requests)
             await stack.enter_async_context(self.meter)

@@ -38,7 +38,6 @@ log = logging.getLogger("retinue.serve")
 _FOLDER = Path(".retinue") / "spool"
 _EVERY = 1.0
 _LOOK_AROUND = 30.0
-_CLEAN_UP = 3600.0
 _WRITES = 10.0
 _PATIENCE = 2.0
 _ROWS = 500
@@ -53,12 +52,11 @@ _NAME = 128
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """`folder` holds what the database doesn't have yet, at most `most` bytes; with `messages`
-    rows hold what was said; `retention` is how long they are kept, in seconds.
+    rows hold what was said.
     """
 
     folder: Path
     messages: bool = False
-    retention: float = 30 * 86_400.0
     most: int = MOST
 
 
@@ -68,7 +66,7 @@ def log_settings(agents: Iterable[Agent], root: Path) -> LogSettings | None:
     told = store.log if store else Log()
     if not told.requests:
         return None
-    return LogSettings(root / _FOLDER, told.messages, told.retention_days * 86_400.0)
+    return LogSettings(root / _FOLDER, told.messages)
 
 
 class RequestLog:
@@ -90,7 +88,7 @@ class RequestLog:
         self._fresh = False
         self._behind = False
         self._waiting = self._refused = 0
-        self._looked_at = self._cleaned_at = float("-inf")
+        self._looked_at = float("-inf")
 
     def keep(self, record: RequestRecord) -> None:
         """Keep a request that is over, if it was for an agent and no other request tells of it."""
@@ -177,7 +175,6 @@ class RequestLog:
             try:
                 self._waiting = await asyncio.to_thread(self._spool.waiting)
                 await self._bring()
-                await self._clean_up()
             except StoreDownError as error:
                 pause = max(_EVERY, error.retry_after)
             except (StoreError, OSError) as error:
@@ -210,16 +207,6 @@ class RequestLog:
                 piece.remove()
             finally:
                 piece.release()
-
-    async def _clean_up(self) -> None:
-        """Delete what is older than it is kept, as often as that is worth its while."""
-        now = time.monotonic()
-        if now < self._cleaned_at + _CLEAN_UP:
-            return
-        book = await self.book()
-        if book.database.exists:
-            await book.forget(time.time() - self._settings.retention)
-        self._cleaned_at = now
 
     async def _insert(self, lines: Sequence[bytes]) -> None:
         book = await self.book()

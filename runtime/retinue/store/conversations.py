@@ -6,6 +6,7 @@ from itertools import groupby
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Integer,
     String,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from retinue.store.now import now
 from retinue.store.records import (
     BusyError,
     Conversation,
@@ -35,6 +37,8 @@ from retinue.store.workers import alive
 
 MAX_ITEMS = 10_000
 """In one conversation."""
+# Each has many items.
+_AT_A_TIME = 20
 
 conversations = Table(
     "conversations",
@@ -43,6 +47,7 @@ conversations = Table(
     Column("owner", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False, index=True),
     Column("metadata", Text, nullable=False),
+    Column("used_at", Double, nullable=False, server_default="0", index=True),
     # Which turn is at work on it, in which process.
     Column("holder", String(64)),
     Column("worker", String(64)),
@@ -89,6 +94,7 @@ async def create(connection: AsyncConnection, owner: str, conversation: Conversa
             owner=owner,
             created_at=conversation.created_at,
             metadata=conversation.metadata,
+            used_at=now(),
         )
     )
 
@@ -111,7 +117,9 @@ async def describe(
     """Give the owner's conversation other metadata. Raises MissingError."""
     c = conversations.c
     mine = (c.id == conversation_id) & (c.owner == owner)
-    found = await connection.execute(update(conversations).where(mine).values(metadata=described))
+    found = await connection.execute(
+        update(conversations).where(mine).values(metadata=described, used_at=now())
+    )
     if not found.rowcount:
         raise MissingError
 
@@ -121,6 +129,16 @@ async def remove(connection: AsyncConnection, conversation_id: str, owner: str) 
     c = conversations.c
     mine = (c.id == conversation_id) & (c.owner == owner)
     return bool((await connection.execute(delete(conversations).where(mine))).rowcount)
+
+
+async def forget(connection: AsyncConnection, seconds: float) -> int:
+    """Delete some of the conversations that were used last before so many seconds, but for those
+    that a turn is at work on; how many they were.
+    """
+    c = conversations.c
+    idle = or_(c.holder.is_(None), c.worker.not_in(alive()))
+    old = select(c.id).where(c.used_at < now() - seconds, idle).limit(_AT_A_TIME)
+    return (await connection.execute(delete(conversations).where(c.id.in_(old)))).rowcount
 
 
 async def hold(
@@ -135,7 +153,7 @@ async def hold(
     found = await connection.execute(
         update(conversations)
         .where(c.id == conversation_id, c.owner == owner, free)
-        .values(holder=holder, worker=worker if holder else None)
+        .values(holder=holder, worker=worker if holder else None, used_at=now())
     )
     if not found.rowcount:
         await find(connection, conversation_id, owner)
@@ -147,7 +165,7 @@ async def release(connection: AsyncConnection, conversation_id: str, holder: str
     c = conversations.c
     held = (c.id == conversation_id) & (c.holder == holder)
     found = await connection.execute(
-        update(conversations).where(held).values(holder=None, worker=None)
+        update(conversations).where(held).values(holder=None, worker=None, used_at=now())
     )
     return bool(found.rowcount)
 

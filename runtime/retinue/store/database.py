@@ -52,6 +52,8 @@ class Database:
         self._opening = asyncio.Lock()
         self._ready = False
         self._under_way: set[asyncio.Task[Any]] = set()
+        self.calls = 0
+        """How often anything was asked of it."""
 
     @property
     def down(self) -> bool:
@@ -84,6 +86,7 @@ class Database:
         return await self._bounded(self._transaction(work, how))
 
     async def _bounded(self, call: Coroutine[Any, Any, T]) -> T:
+        self.calls += 1
         try:
             self._breaker.check()
         except StoreDownError:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Double,
     String,
     Table,
@@ -164,10 +165,17 @@ async def give_up(connection: AsyncConnection, file_id: str) -> None:
     await connection.execute(row.values(state=_GONE))
 
 
-async def left_over(connection: AsyncConnection, most: int) -> Sequence[str]:
-    """Ids whose bytes are to go: of files that are deleted or expired, and lost uploads."""
+async def left_over(
+    connection: AsyncConnection, most: int, seconds: float | None = None
+) -> Sequence[str]:
+    """Ids whose bytes are to go: of files that are deleted, expired or older than so many seconds,
+    and lost uploads.
+    """
     lost = and_(files.c.state == _COMING, files.c.created_at < now() - COMING_SECONDS)
-    expired = and_(files.c.state == _READY, files.c.expires_at <= now())
+    past: ColumnElement[bool] = files.c.expires_at <= now()
+    if seconds is not None:
+        past = or_(past, files.c.created_at < now() - seconds)
+    expired = and_(files.c.state == _READY, past)
     wanted = select(files.c.id).where(or_(files.c.state == _GONE, lost, expired))
     ids = list((await connection.execute(wanted.limit(most))).scalars())
     # An upload that is slower than any may be must not end in a file whose bytes are gone.

@@ -21,9 +21,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from retinue.store.log_query import Which, first_id
+from retinue.store.now import now
 from retinue.store.tables import metadata
 
 _MOST_AGENTS = 200
+_AT_A_TIME = 1000
 
 request_log = Table(
     "request_log",
@@ -130,9 +132,11 @@ async def totals_by_user(
     return list((await connection.execute(statement)).mappings())
 
 
-async def forget(connection: AsyncConnection, until: float, most: int = 1000) -> int:
-    """Delete up to `most` rows from before that moment, in Unix seconds; how many they were."""
+async def forget(connection: AsyncConnection, seconds: float) -> int:
+    """Delete some of the rows that are older; how many they were."""
     table = request_log.c
-    old = select(table.id).where(table.id < first_id(until)).order_by(table.id).limit(most)
+    # Their ids sort by time.
+    until = first_id(float((await connection.execute(select(now()))).scalar_one()) - seconds)
+    old = select(table.id).where(table.id < until).order_by(table.id).limit(_AT_A_TIME)
     gone = await connection.execute(delete(request_log).where(table.id.in_(old)))
     return gone.rowcount

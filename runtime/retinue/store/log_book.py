@@ -33,8 +33,3 @@ class LogBook:
         """As `log.totals_by_user`."""
         work = partial(log.totals_by_user, which=which, after=after, limit=limit)
         return await self.database.read(work)
-
-    async def forget(self, until: float) -> None:
-        """Delete the rows from before that moment, in Unix seconds, some at a time."""
-        while await self.database.write(partial(log.forget, until=until)):
-            pass

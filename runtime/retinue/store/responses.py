@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from retinue.store.now import now
 from retinue.store.records import Response, TooLongError
 from retinue.store.tables import metadata
 
@@ -69,14 +70,14 @@ async def remove(connection: AsyncConnection, response_id: str, owner: str) -> b
     return bool((await connection.execute(delete(responses).where(mine))).rowcount)
 
 
-async def expire(connection: AsyncConnection, before: int) -> int:
-    """Forget responses made before that time, in Unix seconds, but for those that are still being
-    made; how many there were, of which a part is forgotten at a time.
+async def forget(connection: AsyncConnection, seconds: float) -> int:
+    """Delete some of the responses that are older, but for those that are still being made; how
+    many they were.
     """
     going = ("queued", "in_progress")
     old = (
         select(responses.c.id)
-        .where(responses.c.created_at < before, responses.c.status.not_in(going))
+        .where(responses.c.created_at < now() - seconds, responses.c.status.not_in(going))
         .limit(_AT_A_TIME)
     )
     return (await connection.execute(delete(responses).where(responses.c.id.in_(old)))).rowcount

@@ -56,10 +56,6 @@ class Store:
             partial(responses.remove, response_id=response_id, owner=owner)
         )
 
-    async def expire(self, before: int) -> int:
-        """Forget some of the responses made before that time, in Unix seconds; how many."""
-        return await self.database.write(partial(responses.expire, before=before))
-
     async def history(self, response_id: str, owner: str) -> list[str]:
         """The messages of each turn up to this one, as `responses.history` has them."""
         return await self.database.read(
