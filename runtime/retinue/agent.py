@@ -232,10 +232,15 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How tool calls are shown on the way, and what becomes of a caller's system messages."""
+    """How tool calls are shown on the way, and what becomes of a caller's system messages.
+
+    `file_urls` are the hosts that files are fetched from, where a caller names a URL: names, `*.`
+    and a name for all below it, or `*`.
+    """
 
     steps: Literal["reasoning", "extension", "openwebui", "off"] = "reasoning"
     system_messages: Literal["append", "ignore", "refuse"] = "append"
+    file_urls: tuple[str, ...] = ()
 
 
 AuthMode = Literal["databricks", "api_key", "none"]

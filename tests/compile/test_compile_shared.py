@@ -233,6 +233,25 @@ def test_the_log_has_its_time_where_all_have_theirs(tmp_path: Path) -> None:
     assert "keep: {logs: 30d}" in str(mistake.hint)
 
 
+@pytest.mark.parametrize("host", ["https://a.com", "a", "10.0.0.1", "*a.com", "a.com/x", "[::1]"])
+def test_a_host_that_files_come_from_is_a_name(tmp_path: Path, host: str) -> None:
+    files = {"agents/a.yaml": MINIMAL + f"serve: {{file_urls: [b.com, '{host}']}}\n"}
+    compilation = compiled(tmp_path, files)
+    assert codes(compilation) == ["bad-name"]
+    assert "*.example.com" in str(compilation.diagnostics[0])
+
+
+def test_hosts_that_files_come_from(tmp_path: Path) -> None:
+    hosts = "[files.Example.com, '*.blob.core.windows.net', '*']"
+    files = {
+        "retinue.yaml": f"defaults: {{serve: {{file_urls: {hosts}}}}}\n",
+        "agents/a.yaml": MINIMAL,
+    }
+    (agent,) = compiled(tmp_path, files).checked()
+    found = ("files.example.com", "*.blob.core.windows.net", "*")
+    assert agent.serving.file_urls == found
+
+
 def test_a_store_is_in_one_place(tmp_path: Path) -> None:
     files = {
         "retinue.yaml": "store: {url: off, lakebase: agents}\n",

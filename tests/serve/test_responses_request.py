@@ -211,7 +211,7 @@ MALFORMED = [
     (
         {
             "input": [
-                {"role": "user", "content": [{"type": "input_file", "file_url": "https://a.b"}]}
+                {"role": "user", "content": [{"type": "input_file", "file_url": "http://a.b"}]}
             ]
         },
         "input[0].content[0].file_url",

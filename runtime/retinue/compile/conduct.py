@@ -70,7 +70,11 @@ def compile_compaction(spec: SessionSpec) -> Compaction | None:
 
 def compile_serving(spec: ServeSpec) -> Serving:
     """How answers are served."""
-    return Serving(steps=spec.steps, system_messages=spec.system_messages)
+    return Serving(
+        steps=spec.steps,
+        system_messages=spec.system_messages,
+        file_urls=tuple(host.lower() for host in spec.file_urls),
+    )
 
 
 def compile_app(

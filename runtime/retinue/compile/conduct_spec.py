@@ -142,6 +142,14 @@ class SessionSpec(Spec):
     )
 
 
+Host = Annotated[
+    str,
+    Field(
+        pattern=r"^(\*|(\*\.)?([A-Za-z0-9_-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{0,62})$", max_length=255
+    ),
+]
+
+
 class ServeSpec(Spec):
     """What callers see, and what they may send."""
 
@@ -155,4 +163,12 @@ class ServeSpec(Spec):
         default="append",
         description="What happens to a caller's own system messages.",
         examples=["refuse"],
+    )
+    file_urls: list[Host] = Field(
+        default_factory=list,
+        json_schema_extra={"default": []},
+        max_length=100,
+        description="Hosts that files and images are fetched from, where a caller names a URL: a "
+        'name, "*." and a name for all below it, or "*" for any. By default none.',
+        examples=[["files.example.com", "*.blob.core.windows.net"]],
     )

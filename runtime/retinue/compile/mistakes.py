@@ -329,6 +329,8 @@ def _pattern(path: Path, value: object) -> str:
         )
     if path[-1:] == ("alias",):
         return "an alias takes letters, digits, hyphens and underscores, at most 48 of them"
+    if path[:2] == ("serve", "file_urls"):
+        return "a host is a name such as files.example.com, or *.example.com, or *"
     return "a model's name has no blanks and is not empty"
 
 

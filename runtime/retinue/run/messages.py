@@ -43,7 +43,9 @@ class AudioPart:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A document: `data` is a data: URL with its media type, or a stored file's id as above."""
+    """A document: `data` is a data: URL with its media type or, before a run has read it,
+    a stored file's id or an https: URL.
+    """
 
     data: str
     filename: str | None = None

@@ -225,7 +225,9 @@ class Runtime:
         """
         agent = self._ready[name].agent
         if any(message.parts for message in conversation):
-            conversation = await self.attachments.read(conversation, agent.model, caller)
+            conversation = await self.attachments.read(
+                conversation, agent.model, caller, agent.serving.file_urls
+            )
             check_parts(conversation, agent.model)
         budget = asked.budget if asked else _budget(agent, options)
         trace = asked.trace if asked else None

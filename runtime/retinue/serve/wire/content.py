@@ -5,12 +5,12 @@ fetch for themselves.
 """
 
 import binascii
-import ipaddress
 import re
 from mimetypes import MimeTypes
 from urllib.parse import urlsplit
 
 from retinue.run.attachments import FILE_ID
+from retinue.run.fetchable import is_address, is_public
 from retinue.run.messages import AudioPart, FilePart, ImagePart, Message, Part, Role, TextPart
 from retinue.serve.wire.mistakes import invalid
 
@@ -56,6 +56,13 @@ def file_part(data: str, filename: str | None, *, param: str) -> FilePart:
     if media_type is None:
         raise invalid(param, "must be a data: URL, or its filename must tell what it is")
     return FilePart(f"data:{media_type};base64,{data}", name)
+
+
+def file_at(url: str, filename: str | None, *, param: str) -> FilePart:
+    """A document by its https: URL; whether it is fetched is the agent's to say."""
+    _check_public(url, param)
+    # The scheme is written in any case.
+    return FilePart(f"https{url[5:]}", file_name(filename))
 
 
 def stored_image(file_id: str, detail: str | None, *, param: str, detail_param: str) -> ImagePart:
@@ -119,10 +126,9 @@ def _check_public(url: str, param: str) -> None:
 
 def _is_public(host: str) -> bool:
     """By its looks alone: what a name stands for is known to who fetches it."""
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        *above, last = host.split(".")
+    if is_address(host):
+        return is_public(host)
+    *above, last = host.split(".")
     # 127.1, 0x7f000001 and 2130706433 are addresses too; no name ends in a number.
     return bool(above) and all(above) and last[:1].isalpha() and last not in _INSIDE
 

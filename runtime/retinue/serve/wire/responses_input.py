@@ -15,13 +15,14 @@ from retinue.errors import RequestError
 from retinue.run.messages import Message, Part, TextPart, ToolCall
 from retinue.serve.wire.content import (
     audio_part,
+    file_at,
     file_part,
     image_part,
     message_of,
     stored_file,
     stored_image,
 )
-from retinue.serve.wire.mistakes import invalid, missing, mistake, not_supported
+from retinue.serve.wire.mistakes import invalid, missing, mistake
 from retinue.serve.wire.responses_approval import REQUEST, RESPONSE, ApprovalResponseItem
 from retinue.serve.wire.responses_output import exposed_name
 from retinue.serve.wire.strict import Strict
@@ -324,8 +325,7 @@ def _part(part: InputPart, place: str) -> Part:
             sound.data, sound.format, param=f"{param}.data", format_param=f"{param}.format"
         )
     if part.file_url is not None:
-        # Nothing is fetched for a caller.
-        raise not_supported(f"{place}.file_url")
+        return file_at(part.file_url, part.filename, param=f"{place}.file_url")
     data = _required(part.file_data, f"{place}.file_data")
     return file_part(data, part.filename, param=f"{place}.file_data")
 
