@@ -1,5 +1,6 @@
 """Responses that are made in the background, by the official client, on each database."""
 
+import asyncio
 import time
 
 import openai
@@ -9,7 +10,11 @@ from serving import LoopRuntime, Slow, eventually, running
 
 from retinue.errors import ModelError
 from retinue.run.events import Usage
+from retinue.serve.background import Background, Rhythm
 from retinue.serve.overload import Capacity
+from retinue.serve.state import State
+from retinue.serve.wire.orders import Order
+from retinue.store.records import Response
 from retinue.testing import ScriptedModel, calls, says
 
 ANSWER = says("It is 3.", usage=Usage(7, 3))
@@ -244,3 +249,51 @@ def test_a_run_that_used_tools_is_not_made_again(address):
     assert "tools may have been used" in done.error.message
     assert [e["sequence_number"] for e in told] == list(range(len(told)))
     assert told[-1]["type"] == "response.failed"
+
+
+def test_it_looks_each_second_while_there_is_reason_and_then_ever_more_rarely():
+    now = 0.0
+    rhythm = Rhythm(alert=30, rarest=600, clock=lambda: now)
+    pauses = []
+    for busy in (*[False] * 42, True, False):
+        pauses.append(rhythm.pause(busy=busy))
+        now += pauses[-1]
+    assert pauses == [1] * 30 + [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600, 1, 1]
+
+
+class Once(Rhythm):
+    """Looks at the start, and then only when there is reason."""
+
+    def pause(self, *, busy: bool) -> float:
+        return 0.05 if busy else 3600.0
+
+
+async def test_a_server_that_nobody_needs_looks_when_somebody_asks(address):
+    waiting = Response(
+        id="resp_a",
+        owner="me",
+        agent="gone",
+        created_at=0,
+        status="queued",
+        body="{}",
+        input="[]",
+        messages="[]",
+    )
+    order = Order(agent="gone", body='{"input": "hi"}', style="openai", session=None)
+    runtime = LoopRuntime(ScriptedModel())
+    async with State(address) as state, State(address) as other:
+        store = await state.store("background")
+        await store.database.prepare()
+        rhythm = Once()
+        async with Background(runtime, state, 1, rhythm=rhythm) as background:
+            await asyncio.sleep(0.5)
+            writes = store.database.writes
+            elsewhere = await other.store("background")
+            await elsewhere.submit(waiting, order.dumped(), streamed=False, here=False)
+            await asyncio.sleep(0.5)
+            assert (await store.response("resp_a", "me")).status == "queued"
+            assert store.database.writes == writes
+            background.look()
+            async with asyncio.timeout(20):
+                while (await store.response("resp_a", "me")).status != "failed":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)

@@ -64,14 +64,14 @@ async def test_a_server_forgets_as_its_project_says(kept, tmp_path):
 async def test_two_servers_sweep_in_turn(kept):
     async with State(kept) as one, State(kept) as other:
         sweepers = [Sweeper(state, KeptFiles(state), Keep()) for state in (one, other)]
-        calls = []
+        writes = []
         for sweeper, state in zip(sweepers, (one, other), strict=True):
             database = (await state.store("store")).database
             await database.prepare()
-            before = database.calls
+            before = database.writes
             await sweeper.sweep()
-            calls.append(database.calls - before)
-    assert calls[0] > calls[1] == 1
+            writes.append(database.writes - before)
+    assert writes[0] > writes[1] == 1
 
 
 def test_the_project_says_for_how_long():

@@ -1,10 +1,11 @@
 """Runs that go on without their callers: taken on, worked on, and told of by any process."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from starlette.responses import Response as HttpResponse
 
@@ -22,22 +23,59 @@ from retinue.serve.wire.responses import ResponseHead
 from retinue.serve.work import News, Work
 from retinue.store.records import Claim, FullError, Response
 
+if TYPE_CHECKING:
+    from retinue.store.store import Store
+
 _LOOK = 1.0
 _POLL = 0.25
 _PATIENCE = 60.0
 _FULL_PAGE = 64
 
 
+class Rhythm:
+    """How long to wait before looking again, in seconds: one while there is reason to look and for
+    `alert` seconds after that, then twice as long each time, up to `rarest`.
+
+    A process that was killed is known to be gone after half of the usual `alert`.
+    """
+
+    def __init__(
+        self,
+        alert: float = 30.0,
+        rarest: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._alert = alert
+        self._rarest = rarest
+        self._clock = clock
+        self._until = clock() + alert
+        self._pause = _LOOK
+
+    def pause(self, *, busy: bool) -> float:
+        """`busy`: there is reason to look."""
+        now = self._clock()
+        if busy:
+            self._until = now + self._alert
+        self._pause = _LOOK if busy or now < self._until else min(2 * self._pause, self._rarest)
+        return self._pause
+
+
 class Background:
     """The background runs of one process, `most` at a time: `async with Background(…)`.
 
     A run is this process's as long as the store says so. Somebody else cancels it there, and a
-    process that is gone loses it there; each process looks every second. `observers` are told of
-    runs that are over.
+    process that is gone loses it there. A process looks every second while it works on runs or
+    somebody asks for one, and for half a minute after that and after its start; then ever more
+    rarely, so that a database nobody needs may sleep. `observers` are told of runs that are over.
     """
 
     def __init__(
-        self, runtime: Runtime, state: State, most: int, observers: tuple[Observer, ...] = ()
+        self,
+        runtime: Runtime,
+        state: State,
+        most: int,
+        observers: tuple[Observer, ...] = (),
+        rhythm: Rhythm | None = None,
     ) -> None:
         self.runtime = runtime
         self.state = state
@@ -47,6 +85,10 @@ class Background:
         self._news = News()
         self._strays: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._called = asyncio.Event()
+        self._rhythm = rhythm or Rhythm()
+        # Those that wait their turn: their conversations are held here until somebody begins.
+        self._queued: set[str] = set()
 
     async def __aenter__(self) -> Self:
         if self.state.on:
@@ -92,10 +134,14 @@ class Background:
         )
         store = await self.state.store("background")
         request = order.dumped()
+        # Also where this caller goes away meanwhile.
+        self.look()
         try:
             await store.submit(response, request, streamed=stream, here=here)
         except FullError:
             raise RefusedError(_full()) from None
+        if not here:
+            self._queued.add(head.id)
         if here:
             claim = Claim(
                 response_id=head.id,
@@ -104,31 +150,51 @@ class Background:
                 request=request,
                 streamed=stream,
             )
-            self._begin(claim, identity)
+            self._begin(store, claim, identity)
         if stream:
             return FrameResponse(self.stream(head.id, turn.owner))
         return HttpResponse(text(body), media_type="application/json")
 
-    def _begin(self, claim: Claim, identity: Identity | None = None) -> None:
+    def look(self) -> None:
+        """Somebody is waiting for a run: look soon whether all of them are worked on."""
+        self._called.set()
+
+    def _begin(self, store: "Store", claim: Claim, identity: Identity | None = None) -> None:
         """`identity` is None where only the order tells who asked."""
         work = Work(self.runtime, self.state, claim, self._news, self._observers)
         task = asyncio.create_task(work.do(identity))
         self._working[claim.response_id] = task
-        task.add_done_callback(lambda _: self._working.pop(claim.response_id, None))
+
+        def over(_: asyncio.Task[None]) -> None:
+            self._working.pop(claim.response_id, None)
+            store.presence.let_go(claim.response_id)
+
+        task.add_done_callback(over)
 
     async def _look(self) -> None:
         """Find runs to work on, and those that aren't this process's any more."""
         store = await self.state.store("background")
         while True:
+            waiting = False
             if store.database.exists:
                 with suppress(RetinueError):
-                    await self._look_once()
-            await asyncio.sleep(_LOOK)
+                    waiting = await self._look_once(store)
+            busy = bool(waiting or self._working or self._strays)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rhythm.pause(busy=busy)):
+                    await self._called.wait()
+                # Once a second is enough, however many ask.
+                await asyncio.sleep(self._rhythm.pause(busy=True))
+            self._called.clear()
 
-    async def _look_once(self) -> None:
-        store = await self.state.store("background")
+    async def _look_once(self, store: "Store") -> bool:
+        """Whether there was something to claim."""
         before = set(self._working)
         waiting, mine = await store.look()
+        if not waiting:
+            for response_id in self._queued - set(self._working):
+                store.presence.let_go(response_id)
+            self._queued.clear()
         for response_id in before - mine:
             if task := self._working.get(response_id):
                 task.cancel()
@@ -142,7 +208,8 @@ class Background:
             for claim in await store.claim(free):
                 # One of its own, which the store had taken for lost meanwhile, goes on as it was.
                 if claim.response_id not in self._working:
-                    self._begin(claim)
+                    self._begin(store, claim)
+        return waiting
 
     async def stream(
         self, response_id: str, owner: str, after: int = -1
@@ -179,6 +246,7 @@ class Background:
                 yield DONE
                 return
             if not tail.batches:
+                self.look()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_POLL):
                         await news.wait()

@@ -30,6 +30,8 @@ def kept_responses(background: Background) -> APIRouter:
         found = await store.response(response_id, _owner(request))
         if found is None:
             raise _missing(response_id)
+        if found.status in ("queued", "in_progress"):
+            background.look()
         return found
 
     @router.post("/responses/compact", include_in_schema=False)

@@ -27,7 +27,7 @@ def keep_of(agents: Iterable[Agent]) -> Keep:
 class Sweeper:
     """Sweeps at the start and then each hour: `async with Sweeper(…)`.
 
-    Where nothing else was asked of the database meanwhile it may sleep, and is woken once a day.
+    Where nothing else was written to the database meanwhile it may sleep, and is woken once a day.
     """
 
     def __init__(self, state: State, files: KeptFiles, keep: Keep) -> None:
@@ -53,14 +53,14 @@ class Sweeper:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        calls, swept = -1, float("-inf")
+        writes, swept = -1, float("-inf")
         while True:
             try:
                 database = (await self._state.store("store")).database
-                idle = database.calls == calls
+                idle = database.writes == writes
                 if database.exists and not (idle and loop.time() < swept + _AT_LEAST):
                     await self.sweep()
-                    calls, swept = database.calls, loop.time()
+                    writes, swept = database.writes, loop.time()
             except RetinueError as error:
                 log.warning("what is old was not cleared away: %s", error)
             except Exception:

@@ -52,8 +52,8 @@ class Database:
         self._opening = asyncio.Lock()
         self._ready = False
         self._under_way: set[asyncio.Task[Any]] = set()
-        self.calls = 0
-        """How often anything was asked of it."""
+        self.writes = 0
+        """How often anything was to be changed in it."""
 
     @property
     def down(self) -> bool:
@@ -78,6 +78,7 @@ class Database:
 
         Someone who stops waiting doesn't stop it.
         """
+        self.writes += 1
         return await self._bounded(self._transaction(work, {WRITES: True}))
 
     async def single(self, work: Work[T]) -> T:
@@ -86,7 +87,6 @@ class Database:
         return await self._bounded(self._transaction(work, how))
 
     async def _bounded(self, call: Coroutine[Any, Any, T]) -> T:
-        self.calls += 1
         try:
             self._breaker.check()
         except StoreDownError:

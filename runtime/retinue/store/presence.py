@@ -13,30 +13,44 @@ from retinue.store.database import Database
 class Presence:
     """Who this process is to others that share its store.
 
-    It says so from the first time that it holds something, and what it holds is free for others
-    fifteen seconds after it was killed.
+    It says so while it holds something, and what it holds is free for others fifteen seconds after
+    it was killed. A process that holds nothing is silent. It says so each `every` seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = workers.LEASE / 3) -> None:
+        self._every = every
         self.worker = f"w_{secrets.token_hex(16)}"
+        self._held: set[str] = set()
         self._beating: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
 
-    async def begin(self, database: Database) -> None:
-        """Be known before anything is held. Raises what the database does."""
-        async with self._turn:
-            if self._beating is None:
-                await self._say(database)
-                self._beating = asyncio.create_task(self._beat(database))
+    async def begin(self, database: Database, name: str) -> None:
+        """Be known before `name` is held. Raises what the database does, and holds nothing then."""
+        self._held.add(name)
+        try:
+            async with self._turn:
+                if self._beating is None:
+                    await self._say(database)
+                    self._beating = asyncio.create_task(self._beat(database))
+        except BaseException:
+            self.let_go(name)
+            raise
+
+    def let_go(self, name: str) -> None:
+        """It is held no more, or not by this process."""
+        self._held.discard(name)
 
     async def _say(self, database: Database) -> None:
         await database.write(partial(workers.say_alive, worker=self.worker))
 
     async def _beat(self, database: Database) -> None:
         while True:
-            await asyncio.sleep(workers.LEASE / 3)
+            await asyncio.sleep(self._every)
+            if not self._held:
+                break
             with suppress(StoreDownError):
                 await self._say(database)
+        self._beating = None
 
     async def end(self, database: Database) -> None:
         """Hold nothing any more."""

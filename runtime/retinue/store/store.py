@@ -24,6 +24,8 @@ from retinue.store.records import (
     Tail,
 )
 
+_CLAIMS = "claims"
+
 
 class Store:
     """Every method may raise StoreDownError and StoreError."""
@@ -168,14 +170,18 @@ class Store:
             raise
 
     async def _hold(self, conversation_id: str, owner: str, holder: str) -> list[Passage]:
-        await self.presence.begin(self.database)
+        await self.presence.begin(self.database, holder)
 
         async def work(connection: AsyncConnection) -> list[Passage]:
             worker = self.presence.worker
             await conversations.hold(connection, conversation_id, owner, holder, worker)
             return await conversations.passages(connection, conversation_id)
 
-        return await self.database.write(work)
+        try:
+            return await self.database.write(work)
+        except BaseException:
+            self.presence.let_go(holder)
+            raise
 
     async def _let_go(
         self, holding: asyncio.Task[list[Passage]], conversation_id: str, holder: str
@@ -191,6 +197,8 @@ class Store:
 
     async def release(self, conversation_id: str, holder: str) -> None:
         """End a turn that leaves nothing behind."""
+        # Where this fails the conversation is free once this process isn't known any more.
+        self.presence.let_go(holder)
         await self.database.write(
             partial(conversations.release, conversation_id=conversation_id, holder=holder)
         )
@@ -215,32 +223,48 @@ class Store:
             if response:
                 await responses.add(connection, response)
 
-        await self.database.write(work)
+        try:
+            await self.database.write(work)
+        finally:
+            self.presence.let_go(holder)
 
     async def submit(self, response: Response, request: str, *, streamed: bool, here: bool) -> None:
-        """A response that is made in the background: by this process, if `here`.
+        """A response that is made in the background: by this process, if `here`, which holds it
+        until `presence.let_go`.
 
         Raises FullError.
         """
         if here:
-            await self.presence.begin(self.database)
+            await self.presence.begin(self.database, response.id)
 
         async def work(connection: AsyncConnection) -> None:
             await responses.add(connection, response)
             worker = self.presence.worker if here else None
             await runs.submit(connection, response.id, request, worker, streamed=streamed)
 
-        await self.database.write(work)
+        try:
+            await self.database.write(work)
+        except BaseException:
+            self.presence.let_go(response.id)
+            raise
 
     async def look(self) -> tuple[bool, set[str]]:
         """Whether a run waits, and the runs of this process."""
         return await self.database.read(partial(runs.look, worker=self.presence.worker))
 
     async def claim(self, most: int) -> list[Claim]:
-        """Up to `most` runs for this process to work on."""
-        await self.presence.begin(self.database)
+        """Up to `most` runs for this process to work on, which holds them until
+        `presence.let_go`.
+        """
+        await self.presence.begin(self.database, _CLAIMS)
         worker = self.presence.worker
-        return await self.database.write(partial(runs.claim, worker=worker, most=most))
+        try:
+            claims = await self.database.write(partial(runs.claim, worker=worker, most=most))
+            for claim in claims:
+                await self.presence.begin(self.database, claim.response_id)
+        finally:
+            self.presence.let_go(_CLAIMS)
+        return claims
 
     async def give_back(self, response_ids: Sequence[str]) -> None:
         """Free runs that the store takes for those of this process, which works on none of them."""
