@@ -297,3 +297,33 @@ async def test_a_server_that_nobody_needs_looks_when_somebody_asks(address):
             async with asyncio.timeout(20):
                 while (await store.response("resp_a", "me")).status != "failed":  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
+
+
+def counted(http) -> dict[str, float]:
+    lines = [line for line in http.get("/metrics").text.splitlines() if line[:8] == "retinue_"]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def test_metrics_tell_of_runs_under_way_and_of_what_became_of_others(serving, address):
+    slow = Slow()
+    model = ScriptedModel(
+        ANSWER,
+        [ModelError("unavailable", "The model went away.")],
+        calls((slow.function.__name__, {})),
+    )
+    running = serving(LoopRuntime(model, [slow.function]), store=address)
+    ended = 'retinue_background_runs_ended_total{{agent="tester",status="{}"}}'
+    with running.client as client, running.http as http:
+        for status in ("completed", "failed"):
+            assert over(client, ask(client)).status == status
+            eventually(lambda: counted(http)["retinue_background_runs"] == 0, within=20)
+            assert counted(http)[ended.format(status)] == 1
+        assert counted(http)['retinue_tokens_total{agent="tester",kind="input"}'] == 7
+        waits = ask(client)
+        eventually(lambda: slow.started == 1, within=20)
+        assert counted(http)["retinue_background_runs"] == 1
+        for _ in range(2):
+            client.responses.cancel(waits.id)
+        eventually(lambda: slow.cancelled == 1, within=20)
+        eventually(lambda: counted(http)["retinue_background_runs"] == 0, within=20)
+        assert counted(http)[ended.format("cancelled")] == 1

@@ -181,8 +181,9 @@ def test_one_that_failed_is_not_there_to_go_on_from(stored):
         failed = next(stream).response
         with pytest.raises(openai.APIError, match="cut"):
             list(stream)
-        with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(failed.id)
+        assert client.responses.retrieve(failed.id).status == "failed"
+        with pytest.raises(openai.BadRequestError, match="no response"):
+            ask(client, "c", previous_response_id=failed.id)
         ask(client, "c", previous_response_id=first.id)
     assert [text for _, text in said(model)] == ["a", "It is 3.", "c"]
 
@@ -296,3 +297,41 @@ def test_who_hangs_up_leaves_nothing_behind(stored):
     eventually(free, within=10)
     assert json.loads(server.http.get(f"/v1/conversations/{talk.id}/items").text)["data"]
     assert [text for _, text in said(model)] == ["again"]
+
+
+def failing(client, **options):
+    """The id of a response that fails in the midst of its stream, and what is kept of it then."""
+    events = []
+    with pytest.raises(openai.APIError):
+        events.extend(ask(client, "1 + 2?", stream=True, **options))
+    return events[0].response.id
+
+
+def test_a_response_that_failed_in_its_stream_is_there_to_be_asked_for(stored):
+    broken = [*says("It is")[:-1], ModelError("unavailable", "The model went away.")]
+    model = ScriptedModel(broken, broken, ANSWER)
+    with stored(model).client as client:
+        failed = failing(client)
+        found = client.responses.retrieve(failed)
+        assert (found.status, found.output_text, found.error.code) == (
+            "failed",
+            "It is",
+            "server_error",
+        )
+        assert found.output[0].status == "incomplete"
+        (asked,) = client.responses.input_items.list(failed)
+        assert asked.content[0].text == "1 + 2?"
+        unkept = failing(client, store=False)
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(unkept)
+
+
+def test_a_conversation_knows_nothing_of_a_turn_that_failed(stored):
+    broken = [*says("It is")[:-1], ModelError("unavailable", "The model went away.")]
+    model = ScriptedModel(broken, ANSWER)
+    with stored(model).client as client:
+        talk = client.conversations.create()
+        failed = failing(client, conversation=talk.id)
+        assert client.responses.retrieve(failed).status == "failed"
+        assert list(client.conversations.items.list(talk.id)) == []
+        assert ask(client, "Sure?", conversation=talk.id).output_text == "It is 3."

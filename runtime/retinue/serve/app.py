@@ -78,7 +78,9 @@ def app_for(
         usual_limits(runtime.agents.values(), options.limits),
         SharedCounts(control.house.tally, counters or counters_for({}, store)),
     )
-    keeping = Keeping(runtime, options, store, log, meter, keys=access.takes_stored)
+    keeping = Keeping(
+        runtime, options, store, log, meter, metrics=control.metrics, keys=access.takes_stored
+    )
     parts = _Parts(runtime, access, control, options, keeping)
     app = _App(parts)
     for router, prefix, in_schema in parts.routers():

@@ -4,22 +4,25 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import orjson
 from starlette.responses import Response as HttpResponse
 
 from retinue.errors import RequestError, RetinueError, StoreDownError
 from retinue.run.runtime import Runtime
-from retinue.serve.access import Observer
+from retinue.serve.access import Observer, RequestRecord, new_id
 from retinue.serve.frames import FrameResponse
 from retinue.serve.identity import Identity
+from retinue.serve.metrics import Metrics
 from retinue.serve.state import State
 from retinue.serve.turn import Turn, text
 from retinue.serve.wire.errors import ErrorAnswer, RefusedError
 from retinue.serve.wire.frames import DONE
 from retinue.serve.wire.orders import Order
-from retinue.serve.wire.responses import ResponseHead
+from retinue.serve.wire.responses import ResponseHead, cancelled
 from retinue.serve.work import News, Work
 from retinue.store.records import Claim, FullError, Response
 
@@ -66,7 +69,8 @@ class Background:
     A run is this process's as long as the store says so. Somebody else cancels it there, and a
     process that is gone loses it there. A process looks every second while it works on runs or
     somebody asks for one, and for half a minute after that and after its start; then ever more
-    rarely, so that a database nobody needs may sleep. `observers` are told of runs that are over.
+    rarely, so that a database nobody needs may sleep. `observers` and `metrics` are told of runs
+    that are over.
     """
 
     def __init__(
@@ -75,12 +79,15 @@ class Background:
         state: State,
         most: int,
         observers: tuple[Observer, ...] = (),
+        *,
+        metrics: Metrics | None = None,
         rhythm: Rhythm | None = None,
     ) -> None:
         self.runtime = runtime
         self.state = state
         self._most = most
         self._observers = observers
+        self._metrics = metrics or Metrics(lambda: len(self._working))
         self._working: dict[str, asyncio.Task[None]] = {}
         self._news = News()
         self._strays: set[str] = set()
@@ -155,17 +162,27 @@ class Background:
             return FrameResponse(self.stream(head.id, turn.owner))
         return HttpResponse(text(body), media_type="application/json")
 
+    async def cancel(self, found: Response) -> None:
+        """End a run for good, whoever works on it, unless it is over."""
+        store = await self.state.store("response_id")
+        if await store.cancel(found.id, partial(cancelled, orjson.loads(found.body))):
+            record = RequestRecord(new_id(), agent=found.agent)
+            self._metrics.run_ended(record, "cancelled")
+
     def look(self) -> None:
         """Somebody is waiting for a run: look soon whether all of them are worked on."""
         self._called.set()
 
     def _begin(self, store: "Store", claim: Claim, identity: Identity | None = None) -> None:
         """`identity` is None where only the order tells who asked."""
-        work = Work(self.runtime, self.state, claim, self._news, self._observers)
+        ended = self._metrics.run_ended
+        work = Work(self.runtime, self.state, claim, self._news, self._observers, ended=ended)
         task = asyncio.create_task(work.do(identity))
         self._working[claim.response_id] = task
+        self._metrics.run_begun()
 
         def over(_: asyncio.Task[None]) -> None:
+            self._metrics.run_left()
             self._working.pop(claim.response_id, None)
             store.presence.let_go(claim.response_id)
 

@@ -64,6 +64,10 @@ Settle = Callable[[], Awaitable[bytes]]
 """Keeps what a run that has finished leaves behind; then the end of its answer."""
 
 
+Fail = Callable[[ErrorAnswer], Awaitable[None]]
+"""Keeps what a run that has failed leaves behind, once its caller knows of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Streamed:
     """A run that is to be answered as it goes; the last frames are what `settle` gives."""
@@ -72,6 +76,7 @@ class Streamed:
     wire: StreamWire
     told: Told = as_it_is
     settle: Settle | None = None
+    fail: Fail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,9 @@ async def _fail(
 ) -> None:
     record.fault = error.code or error.type
     if stream.opened and isinstance(asked, Streamed):
-        await stream.end(asked.wire.failure(error))
+        frames = asked.wire.failure(error)
+        if asked.fail:
+            await asked.fail(error)
+        await stream.end(frames)
     else:
         await send_error(send, error)

@@ -8,6 +8,7 @@ from retinue.serve.background import Background
 from retinue.serve.files_kept import KeptFiles
 from retinue.serve.key_snapshot import Snapshot
 from retinue.serve.meter import Meter
+from retinue.serve.metrics import Metrics
 from retinue.serve.options import ServeOptions
 from retinue.serve.request_log import LogSettings, RequestLog, folder_of
 from retinue.serve.shared import StoredApprovals, StoredSessions
@@ -32,6 +33,7 @@ class Keeping:
         log: LogSettings | None,
         meter: Meter,
         *,
+        metrics: Metrics,
         keys: bool,
     ) -> None:
         self.meter = meter
@@ -45,7 +47,7 @@ class Keeping:
         self.requests = RequestLog(store, log, runtime.agents) if store and log else None
         self.observers = (meter.charge, *((self.requests.keep,) if self.requests else ()))
         most = options.capacity.background
-        self.background = Background(runtime, self.state, most, self.observers)
+        self.background = Background(runtime, self.state, most, self.observers, metrics=metrics)
         self._sweeper = Sweeper(self.state, self.files, keep_of(runtime.agents.values()))
         self._open = AsyncExitStack()
 

@@ -1,6 +1,5 @@
 """Responses that are kept, asked for again: FastAPI routes to get, list, cancel and delete."""
 
-from functools import partial
 from http import HTTPStatus
 
 import orjson
@@ -14,7 +13,6 @@ from retinue.serve.background import Background
 from retinue.serve.frames import FrameResponse
 from retinue.serve.wire.listed import Paging, page, shown
 from retinue.serve.wire.mistakes import invalid
-from retinue.serve.wire.responses import cancelled
 from retinue.store.records import Response as Kept
 
 
@@ -87,8 +85,7 @@ def kept_responses(background: Background) -> APIRouter:
                 param="response_id",
                 code="invalid_value",
             )
-        store = await state.store("response_id")
-        await store.cancel(response_id, partial(cancelled, body))
+        await background.cancel(found)
         return _json(_now(await find(request, response_id)))
 
     return router

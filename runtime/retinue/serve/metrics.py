@@ -64,6 +64,13 @@ class Metrics:
         self._tokens = cache(tokens.labels)
         self._cost = cache(cost.labels)
         self._calls = cache(calls.labels)
+        ended = Counter(
+            "retinue_background_runs_ended",
+            "Runs in the background that are over, by the status of their responses.",
+            ["agent", "status"],
+            registry=own,
+        )
+        self._ended = cache(ended.labels)
         self._dropped = Counter(
             "retinue_log_dropped", "Requests that the log had no room for.", registry=own
         )
@@ -74,10 +81,14 @@ class Metrics:
         )
         self._log: RequestLog | None = None
         self._counts: SharedCounts | None = None
-        self._told = self._told_alone = 0
+        self._told = self._told_alone = self._background = 0
         if not _shared():
             # Files hold no functions.
             Gauge("retinue_runs", "Runs under way.", registry=own).set_function(running)
+            background = Gauge(
+                "retinue_background_runs", "Runs under way in the background.", registry=own
+            )
+            background.set_function(lambda: self._background)
 
     def names(self, endpoints: Mapping[str, str]) -> None:
         """Call paths so."""
@@ -105,6 +116,22 @@ class Metrics:
             return
         took = time.perf_counter() - record.started
         self._seconds(endpoint, record.agent).observe(took)
+        if record.usage:
+            self._spend(record.agent, record.usage)
+        if record.finish:
+            self._call(record.agent, record.finish)
+
+    def run_begun(self) -> None:
+        """There is one more run in the background that this process works on."""
+        self._background += 1
+
+    def run_left(self) -> None:
+        """There is one less, whether it is over or goes on elsewhere."""
+        self._background -= 1
+
+    def run_ended(self, record: RequestRecord, status: str) -> None:
+        """Such a run is over; it is no request, and spends what one does."""
+        self._ended(record.agent, status).inc()
         if record.usage:
             self._spend(record.agent, record.usage)
         if record.finish:

@@ -10,9 +10,10 @@ from retinue.serve.answers import Pace
 from retinue.serve.asking import Asking
 from retinue.serve.background import Background
 from retinue.serve.body import MAX_BODY
-from retinue.serve.exchange import Elsewhere, Exchange, Settle, Streamed, Whole, header
+from retinue.serve.exchange import Elsewhere, Exchange, Fail, Settle, Streamed, Whole, header
 from retinue.serve.traced import traced
 from retinue.serve.turn import Turn
+from retinue.serve.wire.errors import ErrorAnswer
 from retinue.serve.wire.mistakes import invalid
 from retinue.serve.wire.models import find_agent
 from retinue.serve.wire.orders import Order
@@ -86,7 +87,10 @@ def _prepared(
     run = asking.continued(given) if turn.goes_on else asking.run(told(given))
     if given.stream:
         stream = ResponseStream(head, style, held=turn.leaves)
-        return traced(Streamed(run, stream, in_responses_terms, _settle(turn, stream)), scope)
+        return traced(
+            Streamed(run, stream, in_responses_terms, _settle(turn, stream), _fail(turn, stream)),
+            scope,
+        )
     answer = ResponseAnswer(head, head.output(style))
     return traced(Whole(run, answer, in_responses_terms, _settle(turn, answer)), scope)
 
@@ -104,6 +108,16 @@ def _settle(turn: Turn, wire: ResponseStream | ResponseAnswer) -> Settle | None:
         return wire.end(response if kept else {**response, "store": False})
 
     return settled
+
+
+def _fail(turn: Turn, wire: ResponseStream) -> Fail | None:
+    if not turn.stores:
+        return None
+
+    async def failed(error: ErrorAnswer) -> None:
+        await turn.keep_failed(wire.failed(error))
+
+    return failed
 
 
 async def _in_background(

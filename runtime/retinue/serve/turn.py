@@ -1,5 +1,6 @@
 """A response request → what lies before it in the store, and what it leaves there."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 
@@ -27,6 +28,8 @@ from retinue.store.records import (
 
 log = logging.getLogger("retinue.serve")
 
+_PATIENCE = 2.0
+
 
 class Turn:
     """One request's place among what `owner` has said before.
@@ -43,7 +46,7 @@ class Turn:
         self.owner = owner
         self._agent = agent
         self._items: str | list[Given] = given.input
-        self._holds = False
+        self._holds = self._settled = False
         self.said: tuple[Message, ...] = ()
         self.refers = not isinstance(given.input, str) and any(map(reference, given.input))
 
@@ -56,6 +59,11 @@ class Turn:
     def leaves(self) -> bool:
         """Whether anything is to be kept of it."""
         return self._head.store or self._head.conversation is not None
+
+    @property
+    def stores(self) -> bool:
+        """Whether its response is to be kept, also where it has failed."""
+        return self._head.store
 
     async def before(self) -> tuple[Message, ...]:
         """What was said before. Holds the conversation, which `keep` and `release` let go.
@@ -124,18 +132,9 @@ class Turn:
     async def keep(self, response: Fields, finish: RunFinished) -> bool:
         """Keep the turn; whether that worked. Its answer is good in any case."""
         head = self._head
+        self._settled = True
         messages = self.told(finish)
-        record = Response(
-            id=head.id,
-            owner=self.owner,
-            agent=self._agent,
-            created_at=head.created,
-            status=response["status"],
-            previous_id=head.previous,
-            body=text(response),
-            input=self.listed(),
-            messages=messages,
-        )
+        record = self._record(response, messages)
         try:
             store = await self._state.store("store")
             await store.keep(
@@ -152,6 +151,31 @@ class Turn:
             return False
         self._holds = False
         return True
+
+    def _record(self, response: Fields, messages: str) -> Response:
+        return Response(
+            id=self._head.id,
+            owner=self.owner,
+            agent=self._agent,
+            created_at=self._head.created,
+            status=response["status"],
+            previous_id=self._head.previous,
+            body=text(response),
+            input=self.listed(),
+            messages=messages,
+        )
+
+    async def keep_failed(self, response: Fields) -> None:
+        """Keep a response that has failed, if that goes soon: its caller waits to be told."""
+        if self._settled:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                store = await self._state.store("store")
+                await store.keep(self._record(response, "[]"))
+        except (RetinueError, TimeoutError) as error:
+            why = str(error) or type(error).__name__
+            log.warning("%s has failed and is not kept: %s", self._head.id, why)
 
     async def release(self) -> None:
         """Let go of the conversation, if it is held; nothing has changed."""

@@ -39,6 +39,14 @@ _OPENING = 2
 """Events that every stream begins with, and that say nothing yet."""
 
 
+Ended = Callable[[RequestRecord, str], None]
+"""Is told of a run that is over, and the status that its response has."""
+
+
+def _tell_nobody(_record: RequestRecord, _status: str) -> None:
+    """Nobody asks."""
+
+
 class News:
     """Who follows a run of this process hears at once of what is new."""
 
@@ -72,6 +80,8 @@ class Work:
         claim: Claim,
         news: News,
         observers: tuple[Observer, ...] = (),
+        *,
+        ended: Ended = _tell_nobody,
     ) -> None:
         self._runtime = runtime
         self._state = state
@@ -79,6 +89,8 @@ class Work:
         self._id = claim.response_id
         self._news = news
         self._observers = observers
+        self._ended = ended
+        self._status: str | None = None
         self._frames: list[bytes] = []
         self._first = self._count = 0
         self._more = asyncio.Event()
@@ -134,6 +146,8 @@ class Work:
         finally:
             self._news.tell(self._id, last=True)
             record.over()
+            if self._status:
+                self._ended(record, self._status)
             logging.getLogger("retinue.access").info("%s", record)
 
     def _refusal(self, agent: Agent | None) -> str | None:
@@ -259,6 +273,7 @@ class Work:
                 added=added,
             )
         )
+        self._status = status
 
     async def _persist(self, write: "Callable[[Store], Awaitable[None]]") -> None:
         """Write it, if the database is away some minutes later. Raises StoreDownError then."""
