@@ -17,9 +17,24 @@ def test_a_file_in_the_project_unless_told_otherwise():
 
 
 def test_nothing_in_an_app_unless_told_otherwise():
-    assert store_address(None, ROOT, app=True) is store_address(Store(), ROOT, app=True) is None
+    assert (
+        store_address(None, ROOT, app="analyst")
+        is store_address(Store(), ROOT, app="analyst")
+        is None
+    )
     said = Store(url="postgresql://db/agents")
-    assert store_address(said, ROOT, app=True) == Address(url="postgresql://db/agents")
+    assert store_address(said, ROOT, app="analyst") == Address(
+        url="postgresql://db/agents", schema="analyst"
+    )
+
+
+def test_an_app_has_a_schema_of_its_own_unless_the_url_names_one():
+    lake = store_address(Store(lakebase=Lakebase(name="agents")), ROOT, app="analyst")
+    assert lake.schema == "analyst"
+    assert store_address(Store(lakebase=Lakebase(name="agents")), ROOT).schema is None
+    url = "postgresql://db/agents?options=-csearch_path%3Dours"
+    assert store_address(Store(url=url), ROOT, app="analyst") == Address(url=url)
+    assert store_address(Store(url="sqlite:///a.db"), ROOT, app="analyst").schema is None
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def agents_store(
         store,
         project.root,
         given=given,
-        app=behind_databricks(os.environ),
+        app=os.environ["DATABRICKS_APP_NAME"] if behind_databricks(os.environ) else None,
         text=partial(resolved, lookup=environment()),
     )
 

@@ -12,6 +12,7 @@ from retinue.values import Text
 OFF = "off"
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
+_SEARCH_PATH = "search_path"
 _FOLDER = ".retinue"
 _FILE = "state.db"
 
@@ -28,13 +29,15 @@ class Lake:
 class Address:
     """Where a database is: exactly one of a `file` (SQLite), a `url` (PostgreSQL) and a `lake`.
 
-    `files` is a folder or a volume's path for the bytes of callers' files, where one is given.
+    `files` is a folder or a volume's path for the bytes of callers' files, where one is given. With
+    PostgreSQL `schema` is where the tables are, by default where the database says.
     """
 
     file: Path | None = None
     url: str | None = field(default=None, repr=False)
     lake: Lake | None = None
     files: str | None = None
+    schema: str | None = None
 
     @property
     def place(self) -> str | None:
@@ -55,16 +58,20 @@ def store_address(
     root: Path,
     *,
     given: str | None = None,
-    app: bool = False,
+    app: str | None = None,
     text: Callable[[Text], str] = str,
 ) -> Address | None:
     """Where state is kept: what the command line gives, else the files, else a file in `.retinue`.
 
-    None where it is off, as it is by default in a Databricks App (`app`), whose disk is lost.
+    None where it is off, as it is by default in a Databricks App, whose disk is lost. `app` is the
+    name of the one that this is, which has a schema of that name to itself: others would take up
+    its runs, and have no rights to its tables.
     `text` replaces the references in what the files say. Raises StoreError for what is no store's
     URL, and what `text` does.
     """
-    address = _database(store, root, given, app, text)
+    address = _database(store, root, given, app is not None, text)
+    if address and not address.file and _SEARCH_PATH not in (address.url or ""):
+        address = replace(address, schema=app)
     if address and store and store.files:
         return replace(address, files=str(root / text(store.files)))
     return address

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from retinue.errors import MissingReferenceError, StoreDownError
+from retinue.errors import MissingReferenceError, StoreDownError, StoreError
 from retinue.store.address import Address
 from retinue.store.breaker import Breaker
 from retinue.store.engine import WRITES, engine_for, make_file
@@ -32,6 +32,12 @@ _DOWN = (
 )
 _MARGIN = 1.0
 _SINGLE = {"isolation_level": "AUTOCOMMIT"}
+# Nobody sees a schema that they have no right to.
+_NO_RIGHT = ("42501", "3F000")
+_FOREIGN = (
+    "the database doesn't let this identity use the store's tables, or make them: another identity "
+    "has made them, or it lacks the right to create; give it a database or schema of its own"
+)
 
 
 class Database:
@@ -104,6 +110,10 @@ class Database:
             found = task.result()
         except _DOWN as error:
             raise self._lost(type(error).__name__) from None
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT:
+                raise
+            raise StoreError(_FOREIGN) from None
         self._breaker.succeeded()
         return found
 
@@ -147,7 +157,7 @@ class Database:
             if not self._ready:
                 if self.address.file:
                     make_file(self.address.file)
-                await migrate(self._engine)
+                await migrate(self._engine, self.address.schema)
                 self._ready = True
 
     async def aclose(self) -> None:

@@ -42,6 +42,13 @@ def engine_for(address: Address, *, checked: bool = True) -> AsyncEngine:
     """
     if address.file:
         return _sqlite(address.file)
+    engine = _postgres(address, checked=checked)
+    if address.schema:
+        _stay_in(engine, address.schema)
+    return engine
+
+
+def _postgres(address: Address, *, checked: bool) -> AsyncEngine:
     pool = {**_POOL, "pool_pre_ping": checked}
     try:
         if address.lake:
@@ -53,6 +60,20 @@ def engine_for(address: Address, *, checked: bool = True) -> AsyncEngine:
         return create_async_engine(url, connect_args=_CONNECT, hide_parameters=True, **pool)
     except ArgumentError:
         raise StoreError("the store's URL can't be read") from None
+
+
+def _stay_in(engine: AsyncEngine, schema: str) -> None:
+    """Every connection finds the tables of that schema alone."""
+    name = schema.replace('"', '""')
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        # Within a transaction it would be undone with that.
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(f'SET search_path TO "{name}"')
+        cursor.close()
+        connection.autocommit = False
 
 
 def _sqlite(file: Path) -> AsyncEngine:

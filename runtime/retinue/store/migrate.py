@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.schema import CreateSchema
 
 from retinue.errors import StoreError
 from retinue.store.engine import WRITES
@@ -16,9 +17,10 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 7_353_846_201
 
 
-async def migrate(engine: AsyncEngine) -> None:
-    """Bring the schema up to date, whoever else is about to: others wait, and find it done.
+async def migrate(engine: AsyncEngine, schema: str | None = None) -> None:
+    """Bring the tables up to date, whoever else is about to: others wait, and find it done.
 
+    They are in PostgreSQL's `schema`, where one is named, which is made if it isn't there.
     Raises StoreError where a newer version of Retinue has been here.
     """
     async with engine.connect() as connection:
@@ -29,7 +31,16 @@ async def migrate(engine: AsyncEngine) -> None:
         async with connection.begin():
             if engine.dialect.name == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
+            if schema:
+                await _make_schema(connection, schema)
             await connection.run_sync(_upgrade)
+
+
+async def _make_schema(connection: AsyncConnection, schema: str) -> None:
+    # To make one that is there takes a right that its users don't need.
+    there = text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
+    if (await connection.execute(there, {"name": schema})).first() is None:
+        await connection.execute(CreateSchema(schema))
 
 
 def _revision(connection: Connection) -> str | None:
