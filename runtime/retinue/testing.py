@@ -83,7 +83,8 @@ Function = Callable[..., Any]
 class FakeToolbox:
     """A toolbox over plain or async functions; an exception becomes an error result.
 
-    The user has to agree to calls of those whose names are in `asks_for`.
+    The user has to agree to calls of those whose names are in `asks_for`; those in `reads` change
+    nothing.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class FakeToolbox:
         functions: Iterable[Function] = (),
         notices: tuple[str, ...] = (),
         asks_for: Iterable[str] = (),
+        reads: Iterable[str] = (),
     ) -> None:
+        self._reads = frozenset(reads)
         self._asks_for = frozenset(asks_for)
         self._functions = {function.__name__: function for function in functions}
         self.notices = notices
@@ -100,7 +103,10 @@ class FakeToolbox:
     @property
     def tools(self) -> tuple[Tool, ...]:
         schema: dict[str, JsonValue] = {"type": "object"}
-        return tuple(Tool(name, f.__doc__ or "", schema) for name, f in self._functions.items())
+        return tuple(
+            Tool(name, f.__doc__ or "", schema, reads=name in self._reads)
+            for name, f in self._functions.items()
+        )
 
     def needs_approval(self, call: ToolCall) -> bool:
         return call.name in self._asks_for

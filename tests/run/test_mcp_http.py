@@ -15,6 +15,7 @@ from retinue.errors import ToolError
 from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
 from retinue.run.references import environment
+from retinue.run.toolbox import AgentToolbox
 from retinue.values import Ref, Template
 from run.launching import free_port, launch
 
@@ -336,6 +337,13 @@ async def test_only_what_changes_nothing_on_a_trusted_server_is_called_again(
     async with played("reset", trusted=True) as (fake, connection):
         assert "may have taken effect" in await failure(connection, "safe")
         assert fake.calls == 2
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_which_tools_only_read_is_for_a_trusted_server_to_say(trusted: bool) -> None:
+    async with played("", trusted=trusted) as (_, connection):
+        tools = AgentToolbox([connection]).tools
+        assert [tool.reads for tool in tools] == [False, trusted, False]
 
 
 async def test_a_call_that_came_too_soon_is_made_again_when_the_server_says() -> None:

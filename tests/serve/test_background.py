@@ -8,14 +8,17 @@ import pytest
 from response_events import parsed
 from serving import LoopRuntime, Slow, eventually, running
 
+from retinue.agent import Http, ToolServer
 from retinue.errors import ModelError
 from retinue.run.events import Usage
 from retinue.serve.background import Background, Rhythm
 from retinue.serve.overload import Capacity
 from retinue.serve.state import State
 from retinue.serve.wire.orders import Order
-from retinue.store.records import Response
-from retinue.testing import ScriptedModel, calls, says
+from retinue.serve.work import News, Work
+from retinue.store.address import Address
+from retinue.store.records import Claim, Response
+from retinue.testing import FakeToolbox, ScriptedModel, agent, calls, says
 
 ANSWER = says("It is 3.", usage=Usage(7, 3))
 OVER = ("completed", "failed", "cancelled", "incomplete")
@@ -327,3 +330,42 @@ def test_metrics_tell_of_runs_under_way_and_of_what_became_of_others(serving, ad
         eventually(lambda: slow.cancelled == 1, within=20)
         eventually(lambda: counted(http)["retinue_background_runs"] == 0, within=20)
         assert counted(http)[ended.format("cancelled")] == 1
+
+
+@pytest.mark.parametrize(("reads", "status"), [(True, "completed"), (False, "failed")])
+def test_a_run_whose_tools_only_read_is_made_again(address, reads, status):
+    slow = Slow(60)
+    name = slow.function.__name__
+    model = ScriptedModel(calls((name, {})), ANSWER)
+
+    def runtime() -> LoopRuntime:
+        made = LoopRuntime(model)
+        made.toolbox = FakeToolbox([slow.function], reads=[name] if reads else [])
+        return made
+
+    with running(runtime(), store=address) as first, first.client as client:
+        begun = ask(client)
+        eventually(lambda: slow.started == 1, within=20)
+    with running(runtime(), store=address) as second, second.client as client:
+        done = over(client, begun, within=40)
+    assert done.status == status
+    if not reads:
+        assert "tools may have been used" in done.error.message
+
+
+@pytest.mark.parametrize(
+    ("servers", "acts"),
+    [
+        ([], False),
+        ([{"trusted": True}], False),
+        ([{"trusted": True}, {"trusted": False}], True),
+        ([{"trusted": True, "auth": "user"}], True),
+    ],
+)
+def test_only_the_word_of_trusted_servers_counts(servers, acts, tmp_path):
+    at = Http(url="https://tools.example.com/mcp")
+    made = [ToolServer(name=f"s{n}", transport=at, **said) for n, said in enumerate(servers)]
+    runtime = LoopRuntime(ScriptedModel())
+    claim = Claim(response_id="r", owner="me", created_at=0, request="{}", streamed=False)
+    work = Work(runtime, State(Address(file=tmp_path / "state.db")), claim, News())
+    assert work._may_act(agent("a", mcp_servers=tuple(made))) is acts

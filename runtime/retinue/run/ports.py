@@ -18,13 +18,15 @@ Lookup = Callable[[Ref], str]
 class Tool:
     """A tool as the model is told of it. `parameters` is a JSON Schema of an object.
 
-    With `strict`, OpenAI's, a provider that can holds the model to the schema itself.
+    With `strict`, OpenAI's, a provider that can holds the model to the schema itself. Of one that
+    only `reads` it is known that a call changes nothing.
     """
 
     name: str
     description: str
     parameters: Mapping[str, JsonValue]
     strict: bool = False
+    reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def search_tool(skills: Sequence[tuple[Skill, str]]) -> BuiltIn:
         "additionalProperties": False,
     }
     described = "Find skills by words. Do so before a task that a skill may help with."
-    return BuiltIn(Tool("search_skills", described, parameters), search)
+    return BuiltIn(Tool("search_skills", described, parameters, reads=True), search)
 
 
 class _Index:

@@ -137,6 +137,7 @@ def _load_skill(names: list[str] | None) -> Tool:
         "load_skill",
         "Read a skill's instructions. Do so before a task that its description fits.",
         _object({"name": _choice(names, "The skill, as named in available_skills.")}, "name"),
+        reads=True,
     )
 
 
@@ -163,6 +164,7 @@ def _read_skill_file(names: list[str] | None) -> Tool:
         "read_skill_file",
         "Read a text file of a skill, such as a reference its instructions mention.",
         _object(properties, "skill", "path"),
+        reads=True,
     )
 
 

@@ -175,7 +175,8 @@ class AgentToolbox:
         found = [(source, tool) for source in self._sources for tool in self._admitted(source)]
         names = exposed_names([(s.server.name, _renamed(s, tool.name)) for s, tool in found])
         for name, (source, tool) in zip(names, found, strict=True):
-            shown = Tool(name, tool.description, tool.parameters)
+            reads = tool.reads and source.server.trusted
+            shown = Tool(name, tool.description, tool.parameters, reads=reads)
             asks = _always if _asked_first(source, tool.name) else _never
             entries[name] = _Entry(shown, _caller(source, tool), source, asks)
         return entries

@@ -170,8 +170,7 @@ class Work:
     ) -> None:
         if self._claim.attempts > 1:
             await self._persist(lambda store: store.restart(self._id))
-        agent, turn = asking.agent, asking.turn
-        acts = bool(agent.mcp_servers or agent.sub_agents or self._runtime.tools(agent.name))
+        turn = asking.turn
         run = asking.continued(given) if turn.goes_on else asking.run(told(given))
         self._add(wire.begin(), wire)
         writing = asyncio.create_task(self._write())
@@ -184,12 +183,23 @@ class Work:
                     if isinstance(event, RunFinished):
                         asking.record.finish, asking.record.usage = event, event.usage
                         await self._finish(given.conversation_id, wire, turn, event)
-                    elif acts and isinstance(event, ModelFinished):
+                    elif isinstance(event, ModelFinished) and self._may_act(asking.agent):
                         # What comes next may be a tool's call.
                         await self._persist(lambda store: store.touch(self._id))
         finally:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
+
+    def _may_act(self, agent: Agent) -> bool:
+        """Whether any of the agent's tools may do what can't be done twice.
+
+        What a server that isn't trusted says of its tools doesn't count, and what one lists for a
+        user isn't known here.
+        """
+        servers = agent.mcp_servers
+        unknown = any(not server.trusted or server.auth == "user" for server in servers)
+        tools = self._runtime.tools(agent.name)
+        return unknown or bool(agent.sub_agents) or not all(tool.reads for tool in tools)
 
     def _add(self, frames: bytes, wire: ResponseStream) -> None:
         if frames and self._claim.streamed:

@@ -61,7 +61,12 @@ async def _listed(client: Client) -> AsyncIterator[tuple[Tool, bool]]:
         for tool in page.tools:
             hints = tool.annotations
             repeats = bool(hints and (hints.read_only_hint or hints.idempotent_hint))
-            shown = Tool(tool.name, tool.description or tool.title or "", tool.input_schema)
+            shown = Tool(
+                tool.name,
+                tool.description or tool.title or "",
+                tool.input_schema,
+                reads=bool(hints and hints.read_only_hint),
+            )
             yield shown, repeats
         cursor = page.next_cursor
         if cursor is None or cursor in seen:

@@ -49,7 +49,7 @@ def _tool(name: str, description: str, properties: Mapping[str, JsonValue], *req
         "required": list(required),
         "additionalProperties": False,
     }
-    return Tool(name, description, schema)
+    return Tool(name, description, schema, reads=True)
 
 
 async def _list_resources(client: Client, arguments: Arguments) -> CallToolResult:
