@@ -45,7 +45,7 @@ async def test_a_key_comes_back_as_it_was(book):
     key = made(
         scopes=frozenset(["chat", "logs"]),
         agents=frozenset(["sales", "hr"]),
-        expires_at=NOW + 60,
+        expires_at=NOW + 86_400,
         rate="60/minute",
         tokens="1000/day",
         usd="5.00/month",
