@@ -257,14 +257,26 @@ class Auth:
     keys: Template | None = None
 
 
+STORE_ENDPOINT = "RETINUE_STORE_ENDPOINT"
+"""The variable of an app's environment with the endpoint of the Lakebase that the bundle made."""
+
+STORE_DATABASE = "retinue"
+"""What the bundle calls the database in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lakebase:
     """A Lakebase database. `name` is an instance's, or the path of an autoscaling endpoint:
     `projects/P/branches/B/endpoints/E`.
+
+    Of a `project` that the bundle makes, `name` refers to the variable of the environment that an
+    app finds the endpoint in. The project's id is that and the target's suffix; a bundle variable
+    in it stays as written.
     """
 
     name: Text
     database: Text = "databricks_postgres"
+    project: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

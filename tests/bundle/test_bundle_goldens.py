@@ -8,7 +8,7 @@ import yaml
 from bundling import FLEET, REPOSITORY, conforms, plans
 
 from retinue.bundle import bundle_of, stale
-from retinue.bundle.app_file import MARKER, app_yaml, app_yml, digest_yml, experiment_yml
+from retinue.bundle.app_file import MARKER, app_yaml, app_yml, digest_yml
 from retinue.project import Project
 
 APPS = Path(__file__).parent / "apps"
@@ -51,7 +51,6 @@ def test_the_agents_need_every_kind_between_them():
 
 def test_the_other_files_are_what_a_bundle_takes():
     conforms(digest_yml(PLANS["genie"], "0123456789abcdef"))
-    conforms(experiment_yml("/Shared/fleet"))
     assert yaml.safe_load(digest_yml(PLANS["genie"], "1234567890123456")) == {
         "variables": {
             "digest_genie": {

@@ -11,8 +11,9 @@ from bundling import FLEET, REPOSITORY, conforms, plans, project_in, resources
 
 from retinue.agent import Databricks, LocalSpace
 from retinue.bundle import BundleError, bundle_of, bundled_agents, write
-from retinue.bundle.app_file import space_yml
+from retinue.bundle.shared_file import space_yml
 from retinue.bundle.spaces import read_space
+from retinue.bundle.targets import Targets
 from retinue.diagnostics import CompileError
 from retinue.offline import twin
 from retinue.offline.genie.space import load_space
@@ -20,6 +21,7 @@ from retinue.project import Project
 from workspace.space_rules import broken_rules
 
 SPACES = Path(__file__).parent / "spaces"
+NO_TARGETS = Targets(())
 SHOP = FLEET / "samples/shop"
 AGENT = """
 model: openai/x
@@ -49,9 +51,9 @@ def space_of(project: Project, folder: Path):
 def test_a_space_is_declared_as_its_golden_says(golden):
     project = Project.at(FLEET)
     space = space_of(project, project.root / "samples/shop")
-    golden(SPACES / "shop.yml", space_yml(space))
+    golden(SPACES / "shop.yml", space_yml(space, (), NO_TARGETS))
     golden(SPACES / "shop.geniespace.json", space.body)
-    conforms(space_yml(space))
+    conforms(space_yml(space, (), NO_TARGETS))
 
 
 @pytest.mark.parametrize("folder", [SHOP, REPOSITORY / "samples/bakehouse"])
@@ -166,7 +168,7 @@ def test_what_no_agent_has_any_more_is_removed_and_nothing_else(tmp_path):
 def test_a_description_can_t_be_taken_for_a_variable():
     project = Project.at(FLEET)
     space = space_of(project, project.root / "samples/shop")
-    text = space_yml(replace(space, title="${var.a}", description="${var.b}"))
+    text = space_yml(replace(space, title="${var.a}", description="${var.b}"), (), NO_TARGETS)
     declared = yaml.safe_load(text)["resources"]["genie_spaces"]["shop"]
     assert "${var.a}" not in declared["title"]
     assert "${var.b}" not in declared["description"]

@@ -59,6 +59,9 @@ def _tools(project: Path) -> Path:
     folder = project.parent / f"{project.name}-tools"
     folder.mkdir(exist_ok=True)
     tool = folder / "databricks"
-    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{databricks_cli.__file__}" "$@"\n')
+    tests = Path(databricks_cli.__file__).parents[1]
+    run = f"import sys; sys.path.append({str(tests)!r})"
+    run += "; from workspace.databricks_cli import main; sys.exit(main())"
+    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{run}" "$@"\n')
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     return folder

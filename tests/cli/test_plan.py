@@ -204,13 +204,38 @@ async def test_the_grants_that_no_bundle_gives_are_statements(project, retinue):
 
 async def test_permissions_that_would_wipe_a_grant_are_told(project, retinue):
     (project / "retinue.yaml").write_text("observability: {mlflow_experiment: /Shared/traces}\n")
-    bundle = BUNDLE.replace(
-        "  prod: {}", "  prod: {permissions: [{level: CAN_MANAGE, group_name: a}]}"
-    )
-    async with machine(project, bundle) as at:
+    uses = "{name: job, job: {id: '${resources.jobs.nightly.id}', permission: CAN_VIEW}}"
+    mine = f"resources: {{apps: {{helper: {{resources: [{uses}]}}}}}}"
+    given = "permissions: [{level: CAN_MANAGE, group_name: a}]"
+    bundle = BUNDLE.replace("  prod: {}", f"  prod: {{{given}, {mine}}}")
+    async with machine(project, bundle + "resources: {jobs: {nightly: {name: n}}}\n") as at:
         for target, told in (("dev", 0), ("prod", 1)):
             done = await asyncio.to_thread(retinue, "plan", "-t", target, **at.env)
-            assert done.stdout.count("experiments.retinue_traces has permissions") == told
+            assert done.stdout.count("jobs.nightly has permissions") == told
+            # The bundle's own has the app among them.
+            assert "experiments.retinue_traces has" not in done.stdout
+
+
+async def test_what_apps_share_is_told_and_that_it_goes(project, retinue):
+    own = "observability: {mlflow_experiment: /Shared/t}\nstore: {lakebase: {project: lake}}\n"
+    (project / "retinue.yaml").write_text(own)
+    made = ["MLflow experiment /Shared/t-dev", "Lakebase project lake-dev"]
+    async with machine(project) as at:
+        done = await plan(retinue, at)
+        assert all(f"create    {one}\n" in done.stdout for one in made)
+        assert "+ resources.store: kind postgres, permission CAN_CONNECT_AND_CREATE" in done.stdout
+        await shipped(project, at)
+        done = await plan(retinue, at, "--exit-code")
+        assert all(f"unchanged {one}\n" in done.stdout for one in made)
+        assert done.returncode == 0, done.stdout
+        assert "Lakebase" not in (await plan(retinue, at, "helper")).stdout
+        (project / "retinue.yaml").unlink()
+        done = await plan(retinue, at, "--exit-code")
+        assert done.returncode == 3
+        gone = "delete    Lakebase project retinue_store, and all that is in it\n"
+        assert gone in done.stdout
+        shared = json.loads((await plan(retinue, at, "-o", "json")).stdout)["shared"]
+        assert {one["status"] for one in shared} == {"removed"}
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,16 @@ def test_a_runtime_refuses_what_it_can_not_do(tmp_path: Path) -> None:
                 )
             ),
         ),
+        (
+            "{lakebase: {project: agents}}",
+            Store(
+                lakebase=Lakebase(
+                    name=Template((Ref("env", "RETINUE_STORE_ENDPOINT"),)),
+                    database="retinue",
+                    project="agents",
+                )
+            ),
+        ),
     ],
 )
 def test_where_state_is_kept(tmp_path: Path, written: str, store: Store) -> None:
@@ -250,6 +260,22 @@ def test_hosts_that_files_come_from(tmp_path: Path) -> None:
     (agent,) = compiled(tmp_path, files).checked()
     found = ("files.example.com", "*.blob.core.windows.net", "*")
     assert agent.serving.file_urls == found
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("{}", "missing-key"),
+        ("{database: x}", "missing-key"),
+        ("{name: a, project: b}", "conflicting-keys"),
+        ("{project: b, database: c}", "conflicting-keys"),
+        ("{project: My_Lake}", "bad-name"),
+        ("{project: 9lives}", "bad-name"),
+    ],
+)
+def test_lakebase_has_a_name_or_a_project(tmp_path: Path, written: str, code: str) -> None:
+    files = {"retinue.yaml": f"store: {{lakebase: {written}}}\n", "agents/a.yaml": MINIMAL}
+    assert codes(compiled(tmp_path, files)) == [code]
 
 
 def test_a_store_is_in_one_place(tmp_path: Path) -> None:

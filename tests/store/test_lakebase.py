@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from retinue.errors import StoreDownError
 from retinue.store.address import Lake
-from retinue.store.lakebase import Lakebase, Login, Tokens, ask_workspace
+from retinue.store.lakebase import Lakebase, Login, Tokens, ask_workspace, surroundings
 
 ENDPOINT = "projects/p/branches/b/endpoints/e"
 
@@ -178,3 +178,19 @@ def test_the_workspace_is_asked_for_a_login(workspace, monkeypatch, name, host, 
     assert (login.host, login.user, login.port) == ("near.example.com", "sp", 6432)
     assert [path for path, _ in asked if not path.endswith(("credentials", "config"))] == []
     assert any(name in body for _, body in asked)
+
+
+def test_the_database_that_the_bundle_made_is_asked_for_where_the_app_was_told_of_another(
+    workspace, monkeypatch
+):
+    url, asked = workspace
+    monkeypatch.setenv("DATABRICKS_HOST", url)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-x")
+    lake = Lake(ENDPOINT, "retinue", made=True)
+    told = {"PGHOST": "near.example.com", "PGUSER": "sp", "PGDATABASE": "retinue"}
+    assert ask_workspace(lake, surroundings(lake, told)).host == "near.example.com"
+    assert f"/api/2.0/postgres/{ENDPOINT}" not in [path for path, _ in asked]
+    other = surroundings(lake, told | {"PGDATABASE": "sales"})
+    assert ask_workspace(lake, other).host == "pg.example.com"
+    mine = Lake(ENDPOINT, "databricks_postgres")
+    assert surroundings(mine, told) == told

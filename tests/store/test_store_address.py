@@ -1,12 +1,15 @@
 """Where a store is: what the command line, the files and the surroundings say."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from retinue.agent import Lakebase, Store
-from retinue.errors import StoreError
+from retinue.errors import MissingReferenceError, StoreError
+from retinue.run.references import environment, resolved
 from retinue.store.address import Address, Lake, store_address
+from retinue.values import Ref, Template
 
 ROOT = Path("/project")
 
@@ -64,6 +67,18 @@ def test_lakebase_by_name_with_its_references_replaced():
     store = Store(lakebase=Lakebase(name="agents", database="notes"))
     found = store_address(store, ROOT, text=str.upper)
     assert found == Address(lake=Lake("AGENTS", "NOTES"))
+
+
+def test_a_database_that_the_bundle_makes_is_the_apps_and_a_file_elsewhere():
+    endpoint = Template((Ref("env", "RETINUE_STORE_ENDPOINT"),))
+    store = Store(lakebase=Lakebase(name=endpoint, database="retinue", project="agents"))
+    place = "projects/agents-dev/branches/production/endpoints/primary"
+    text = partial(resolved, lookup=environment({"RETINUE_STORE_ENDPOINT": place}))
+    found = store_address(store, ROOT, app=True, text=text)
+    assert found == Address(lake=Lake(place, "retinue", made=True))
+    assert store_address(store, ROOT) == Address(file=ROOT / ".retinue" / "state.db")
+    with pytest.raises(MissingReferenceError, match="RETINUE_STORE_ENDPOINT"):
+        store_address(store, ROOT, app=True, text=partial(resolved, lookup=environment({})))
 
 
 def test_an_address_shows_no_password():

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from workspace.fake import Caller, RefusedError, Workspace, fields
 from workspace.files import Files
+from workspace.shared import Shared
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?")
 SCALARS = {
@@ -38,7 +39,8 @@ LEVELS = ("CAN_USE", "CAN_MANAGE")
 class Apps:
     """Apps by name. `addresses` says where the one of a name is reached."""
 
-    def __init__(self, workspace: Workspace, files: Files) -> None:
+    def __init__(self, workspace: Workspace, files: Files, shared: Shared) -> None:
+        self._shared = shared
         self.apps: dict[str, dict[str, Any]] = {}
         self.deployments: dict[str, list[dict[str, Any]]] = {}
         self.grants: dict[str, list[dict[str, str]]] = {}
@@ -97,6 +99,7 @@ class Apps:
             "compute_status": {"state": "STOPPED" if stopped else "ACTIVE"},
             "app_status": {"state": "UNAVAILABLE"},
         }
+        self._shared.allow(f"sp-of-{name}", body.get("resources", []))
         self.deployments[name] = []
         self.grants[name] = [_owner(caller.name)]
         return web.json_response(self.apps[name])
@@ -119,6 +122,7 @@ class Apps:
         if unknown := given.keys() - SCALARS.keys():
             raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"can't update {sorted(unknown)}")
         _check_resources(given.get("resources") or [])
+        self._shared.allow(app["service_principal_client_id"], given.get("resources") or [])
         app |= given
         return web.json_response({"status": {"state": "SUCCEEDED"}})
 

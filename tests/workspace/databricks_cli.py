@@ -20,7 +20,10 @@ from typing import Any
 import httpx
 import yaml
 
+from workspace.cli_shared import SharedResources
+
 VERSION = os.environ.get("FAKE_CLI_VERSION", "1.13.0")
+APPS = "resources.apps."
 USER = "deployer@example.com"
 KEPT = ("description", "compute_size", "resources", "user_api_scopes")
 
@@ -75,6 +78,7 @@ class Engine:
     def __init__(self, http: httpx.Client, bundle: dict, target: str, given: dict) -> None:
         self.http, self.target = http, bundle.get("targets", {}).get(target) or {}
         me = self.send("GET", "/api/2.0/preview/scim/v2/Me")["userName"]
+        self.me, self.shared = me, SharedResources(bundle, target)
         self.root = f"/Workspace/Users/{me}/.bundle/{bundle['bundle']['name']}/{target}"
         self.values = self.variables(given)
 
@@ -99,29 +103,38 @@ class Engine:
     def declared(self) -> dict[str, dict]:
         found = {}
         for file in sorted(Path("bundles").glob("*/app.yml")):
-            text = re.sub(
-                r"\$\{var\.([\w-]+)\}", lambda m: str(self.values[m[1]]), file.read_text()
-            )
-            found |= yaml.safe_load(text)["resources"]["apps"]
-        return found
+            found |= yaml.safe_load(self.resolved(file.read_text()))["resources"]["apps"]
+        return self.shared.filled(found)
+
+    def resolved(self, text: str) -> str:
+        return re.sub(r"\$\{var\.([\w-]+)\}", lambda m: str(self.values[m[1]]), text)
 
     def deploy(self, *, approved: bool) -> None:
         state = self.state()
-        apps = self.declared()
-        gone = [key for key in state if key not in apps]
+        apps, beside = self.declared(), self.shared.declared(self.resolved)
+        wanted = {*(("apps", key) for key in apps), *beside}
+        gone = [key for key in state if tuple(key.split(".")[1:]) not in wanted]
         if gone and not approved:
             sys.exit("Error: the deployment requires destructive actions: specify --auto-approve")
         for key in apps:
             self.upload(key)
         print("Deploying resources...", file=sys.stderr)
         for key in gone:
-            self.send("DELETE", f"/api/2.0/apps/{state.pop(key)['name']}")
-        for key, app in apps.items():
-            if state.get(key) != app:
-                self.apply(app, known=key in state)
+            entry = state.pop(key)
+            if key.startswith(APPS):
+                self.send("DELETE", f"/api/2.0/apps/{entry['__id__']}")
+        self.shared.make(beside, state, self.send)
+        for key, app in self.declared().items():
+            entry = state.get(APPS + key)
+            if not entry or entry["state"] != app:
+                self.apply(app, known=entry is not None)
                 self.start(key)
-                state[key] = app
+                state[APPS + key] = {"__id__": app["name"], "state": app}
             self.keep(state)
+            there = self.send("GET", f"/api/2.0/apps/{app['name']}")
+            principal = there["service_principal_client_id"]
+            self.shared.values["apps", key, "service_principal_client_id"] = principal
+        self.shared.permit(beside, self.me, self.send)
         self.keep(state)
         print("Deployment complete!", file=sys.stderr)
 
@@ -167,22 +180,12 @@ class Engine:
             )
 
     def state(self) -> dict[str, dict]:
-        path = f"{self.root}/state/resources.json"
-        query = {"path": path, "direct_download": "true"}
+        query = {"path": f"{self.root}/state/resources.json", "direct_download": "true"}
         found = self.send("GET", "/api/2.0/workspace/export", params=query, may_miss=True)
-        entries = (found or {"state": {}})["state"].items()
-        return {key.removeprefix("resources.apps."): entry["state"] for key, entry in entries}
+        return (found or {"state": {}})["state"]
 
     def keep(self, state: dict[str, dict]) -> None:
         folder = f"{self.root}/state"
         self.send("POST", "/api/2.0/workspace/mkdirs", json={"path": folder})
-        entries = {
-            f"resources.apps.{key}": {"__id__": app["name"], "state": app}
-            for key, app in state.items()
-        }
         path = f"/api/2.0/workspace-files/import-file{folder}/resources.json?overwrite=true"
-        self.send("POST", path, content=json.dumps({"state_version": 1, "state": entries}).encode())
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        self.send("POST", path, content=json.dumps({"state_version": 1, "state": state}).encode())

@@ -23,6 +23,7 @@ from workspace.fake import Workspace
 from workspace.files import Files
 from workspace.genie import Genie
 from workspace.model_serving import Serving
+from workspace.shared import Shared
 
 MODEL = "databricks-claude-sonnet-4-5"
 ROOT = "/Workspace/Users/deployer@example.com/.bundle/retinue/prod/files"
@@ -37,6 +38,7 @@ class Cloud:
     apps: Apps
     serving: Serving
     genie: Genie
+    shared: Shared
 
     @property
     def url(self) -> str:
@@ -56,7 +58,9 @@ async def cloud() -> AsyncIterator[Cloud]:
     made = Workspace()
     files = Files(made)
     async with made.running():
-        yield Cloud(made, files, Apps(made, files), Serving(made, MODEL), Genie(made))
+        shared = Shared(made)
+        apps = Apps(made, files, shared)
+        yield Cloud(made, files, apps, Serving(made, MODEL), Genie(made), shared)
 
 
 async def deploy(to: Cloud, project: Path, agent: str, values: Mapping[str, str]) -> str:

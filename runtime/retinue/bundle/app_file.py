@@ -7,16 +7,11 @@ from typing import Any
 
 import yaml
 
-from retinue.bundle.derive import EXPERIMENT
 from retinue.bundle.plan import AppPlan, EnvVar
-from retinue.bundle.spaces import OwnSpace
 from retinue.databricks_app import AppResource, Permission, Telemetry
 
 MARKER = "# Made by `retinue bundle`"
 """How every file starts that this room writes: files without it are never removed."""
-
-BODY = ".geniespace.json"
-"""How the names of files end that hold a Genie space's body; the one beside it has the mark."""
 
 _PLAIN = re.compile(r"(?:[A-Za-z$/]|\./)[\w${}./@ -]*")
 """Texts that mean themselves in every version of YAML; `01e5` for one is a number in some."""
@@ -52,7 +47,7 @@ def app_yml(plan: AppPlan) -> str:
     head = [f"{MARKER} from {plan.file}: change that file, not this one."]
     if plan.notes:
         head += ["# No bundle can grant these:", *(f"# - {note}" for note in plan.notes)]
-    return _text(head, {"resources": {"apps": {plan.agent: given}}})
+    return yaml_text(head, {"resources": {"apps": {plan.agent: given}}})
 
 
 def app_yaml(plan: AppPlan) -> str:
@@ -64,7 +59,7 @@ def app_yaml(plan: AppPlan) -> str:
     missing = [v.name for v in plan.env if v.name.startswith("BUNDLE_VAR_")]
     head = [f"{MARKER} from {plan.file}; a bundle's deployment goes over it."]
     head += [f"# Set {name} where no bundle does." for name in missing]
-    return _text(head, {"command": list(plan.command), **({"env": env} if env else {})})
+    return yaml_text(head, {"command": list(plan.command), **({"env": env} if env else {})})
 
 
 def digest_yml(plan: AppPlan, digest: str) -> str:
@@ -73,31 +68,7 @@ def digest_yml(plan: AppPlan, digest: str) -> str:
         "description": f"The digest of bundles/{plan.agent}/source.",
         "default": digest,
     }
-    return _text([f"{MARKER}."], {"variables": {plan.digest_variable: variable}})
-
-
-def experiment_yml(path: str) -> str:
-    """The MLflow experiment that all apps of the project send their traces to."""
-    experiment = {"name": f"{path}${{var.app_suffix}}"}
-    head = [f"{MARKER} from retinue.yaml: change that file, not this one."]
-    return _text(head, {"resources": {"experiments": {EXPERIMENT: experiment}}})
-
-
-def space_yml(space: OwnSpace) -> str:
-    """A Genie space; its body lies in the file beside this one."""
-    resource = {
-        "title": f"{space.title.replace('${', '$ {')}${{var.app_suffix}}",
-        "description": space.description.strip().replace("${", "$ {"),
-        "warehouse_id": space.warehouse,
-        "file_path": f"./{body_name(space)}",
-    }
-    head = [f"{MARKER} from {space.file}: change that file, not this one."]
-    return _text(head, {"resources": {"genie_spaces": {space.key: resource}}})
-
-
-def body_name(space: OwnSpace) -> str:
-    """The name of the file with a space's body."""
-    return f"{space.key}{BODY}"
+    return yaml_text([f"{MARKER}."], {"variables": {plan.digest_variable: variable}})
 
 
 def _env(variable: EnvVar, from_key: str) -> dict[str, str]:
@@ -125,6 +96,10 @@ class _Dumper(yaml.SafeDumper):
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, indentless and False)
 
+    def ignore_aliases(self, _data: Any) -> bool:
+        """What stands in two places is written twice: nobody reviews by following anchors."""
+        return True
+
 
 def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None if _PLAIN.fullmatch(text) else '"'
@@ -134,6 +109,7 @@ def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _quoted)
 
 
-def _text(head: Sequence[str], content: dict[str, Any]) -> str:
+def yaml_text(head: Sequence[str], content: dict[str, Any]) -> str:
+    """A file with the lines of `head` above its content."""
     body = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
     return "\n".join([*head, body])

@@ -1,22 +1,24 @@
 """A project → all files of its bundle under `bundles/`, by path."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from retinue.bundle.agents import BundledAgent, Bundling, bundled_agents
-from retinue.bundle.app_file import app_yml, body_name, digest_yml, experiment_yml, space_yml
+from retinue.bundle.app_file import app_yml, digest_yml
 from retinue.bundle.manifest import FILE as MANIFEST
 from retinue.bundle.plan import AppPlan, BundleError, plan
 from retinue.bundle.references import ReferenceScan
+from retinue.bundle.shared_file import body_name, experiment_yml, space_yml, store_yml
 from retinue.bundle.source import digest, source_files
 from retinue.bundle.spaces import OwnSpace
-from retinue.bundle.targets import check_suffixes, target_names
+from retinue.bundle.targets import Targets, check_suffixes, targets_of
 from retinue.compile.reader import Reader
 from retinue.diagnostics import Diagnostic
 from retinue.project import Project
 
 FOLDER = "bundles"
 EXPERIMENT_FILE = f"{FOLDER}/experiment.yml"
+STORE_FILE = f"{FOLDER}/store.yml"
 SPACES_FOLDER = f"{FOLDER}/genie_spaces"
 """No agent can be named so."""
 
@@ -26,7 +28,8 @@ class Bundle:
     """What `bundles/` should hold. `committed` are files to review and keep under version
     control; `generated` are the others, all that lies in the folders `sources` among them.
 
-    Where only some agents were asked for, `whole` is false, and what isn't in it may stay.
+    Where only some agents were asked for, `whole` is false, what they share with others is left
+    out, and what isn't in it may stay.
     """
 
     plans: tuple[AppPlan, ...]
@@ -50,7 +53,8 @@ def bundle_of(project: Project, names: Sequence[str] | None = None) -> Bundle:
     check_suffixes(project)
     bundling = bundled_agents(project, names)
     plans = _plans(project, bundling.agents)
-    _check_targets(project, names, bundling, plans)
+    targets = targets_of(project)
+    _check_targets(project, names, bundling, plans, targets)
     committed: dict[str, bytes] = {}
     generated: dict[str, bytes] = {}
     for bundled, app in zip(bundling.agents, plans, strict=True):
@@ -61,12 +65,20 @@ def bundle_of(project: Project, names: Sequence[str] | None = None) -> Bundle:
         whole = digest({MANIFEST: files[MANIFEST]})
         generated[f"{folder}/digest.yml"] = digest_yml(app, whole).encode()
         generated |= {f"{folder}/source/{path}": data for path, data in files.items()}
-    for path in {app.experiment for app in plans if app.experiment}:
-        committed[EXPERIMENT_FILE] = experiment_yml(path).encode()
-    for space in _spaces(plans):
-        committed[f"{SPACES_FOLDER}/{space.key}.yml"] = space_yml(space).encode()
-        committed[f"{SPACES_FOLDER}/{body_name(space)}"] = space.body.encode()
+    if not names:
+        committed |= _shared(plans, targets)
     return Bundle(plans, committed, generated, bundling.diagnostics, whole=not names)
+
+
+def _shared(plans: Sequence[AppPlan], targets: Targets) -> Iterator[tuple[str, bytes]]:
+    """The files of what apps share: as all of retinue.yaml, it is the same for each of them."""
+    for path in {app.experiment for app in plans if app.experiment}:
+        yield EXPERIMENT_FILE, experiment_yml(path, plans, targets).encode()
+    for store in {app.store for app in plans if app.store}:
+        yield STORE_FILE, store_yml(store, plans, targets).encode()
+    for space in _spaces(plans):
+        yield f"{SPACES_FOLDER}/{space.key}.yml", space_yml(space, plans, targets).encode()
+        yield f"{SPACES_FOLDER}/{body_name(space)}", space.body.encode()
 
 
 def _plans(project: Project, agents: Iterable[BundledAgent]) -> tuple[AppPlan, ...]:
@@ -100,10 +112,14 @@ def _spaces(plans: Iterable[AppPlan]) -> tuple[OwnSpace, ...]:
 
 
 def _check_targets(
-    project: Project, names: Sequence[str] | None, bundling: Bundling, plans: Sequence[AppPlan]
+    project: Project,
+    names: Sequence[str] | None,
+    bundling: Bundling,
+    plans: Sequence[AppPlan],
+    targets: Targets,
 ) -> None:
     """One plan serves every target: refuse variables whose values would make it another one."""
-    for target in target_names(project) if bundling.settled else ():
+    for target in targets.names if bundling.settled else ():
         there = _plans(project, bundled_agents(project, names, target).agents)
         for app, other in zip(plans, there, strict=True):
             if app != other:

@@ -8,8 +8,7 @@ https://docs.databricks.com/aws/en/agents/mcp/managed-mcp
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from retinue.agent import (
     Agent,
@@ -22,14 +21,24 @@ from retinue.agent import (
 )
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.names import named
+from retinue.bundle.secrets import secret_names
 from retinue.bundle.spaces import OwnSpace
 from retinue.bundle.written import Written
 from retinue.databricks_app import AppResource
 from retinue.route import Deployment, Route
-from retinue.values import Ref, Template, Text
+from retinue.values import Template, Text
 
 EXPERIMENT = "retinue_traces"
 """The key of the experiment that a project's bundle makes, where a path names it."""
+
+STORE = "retinue_store"
+"""The key of the Lakebase project that a bundle makes."""
+
+DATABASE = f"{STORE}_database"
+"""The key of its database: no two resources of a bundle have one key, whatever their kinds."""
+
+# Made with its project, as the `primary` endpoint of it is.
+STORE_BRANCH = f"${{resources.postgres_projects.{STORE}.id}}/branches/production"
 
 MODEL_SCOPE = "model-serving"
 SERVER_SCOPES: Mapping[DatabricksKind, str] = {
@@ -48,7 +57,8 @@ class Needs:
     """What an app must be allowed. `secrets` are (scope, key, name of their resource), `spaces` the
     Genie spaces that the bundle makes, each with the name of its resource; `notes` say what a
     bundle can't grant; `experiment` is the path of one that the bundle makes, `traced` the name of
-    the resource that traces go to.
+    the resource that traces go to. `store` is the id of a Lakebase project that the bundle makes,
+    `kept` the name of the resource of its database.
     """
 
     resources: tuple[AppResource, ...]
@@ -59,6 +69,8 @@ class Needs:
     problems: tuple[str, ...] = ()
     experiment: str | None = None
     traced: str | None = None
+    store: str | None = None
+    kept: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,8 @@ class _Derivation:
         self._problems: list[str] = []
         self._experiment: str | None = None
         self._traced: tuple[tuple[str, str], ...] = ()
+        self._store_project: str | None = None
+        self._kept: tuple[tuple[str, str], ...] = ()
         self.notes: list[str] = []
         self.needs_warehouse = False
         self.branch = ""
@@ -120,7 +134,7 @@ class _Derivation:
         for remote in agent.remote_agents:
             if isinstance(remote.transport, Databricks):
                 self._remote(remote, remote.transport)
-        for name in _secrets(agent):
+        for name in secret_names(agent):
             self._secret(name)
         if agent.observability and agent.observability.mlflow_experiment:
             self._traces(self._written.text(agent.observability.mlflow_experiment))
@@ -156,6 +170,8 @@ class _Derivation:
             problems=tuple(dict.fromkeys(self._problems)),
             experiment=self._experiment,
             traced=by_identity.get(_identity("experiment", self._traced)),
+            store=self._store_project,
+            kept=by_identity.get(_identity("postgres", self._kept)),
         )
 
     def _want(self, label: str, kind: str, **given: str) -> _Want:
@@ -288,8 +304,8 @@ class _Derivation:
         self._secrets[name] = self._want(label, "secret", scope=scope, key=key, permission="READ")
 
     def _store(self, store: Store) -> None:
-        """A provisioned instance's database is derived; one of an autoscaling project is known by a
-        path that its name doesn't tell.
+        """A database that the bundle makes and a provisioned instance's are derived; another one of
+        an autoscaling project is known by a path that its name doesn't tell.
         """
         if store.files is not None:
             self._volume(store.files)
@@ -298,6 +314,9 @@ class _Derivation:
                 self.notes.append(
                     "an app's disk is lost with each deployment: keep `store` in PostgreSQL"
                 )
+            return
+        if store.lakebase.project:
+            self._own_store(store.lakebase.project)
             return
         texts = (store.lakebase.name, store.lakebase.database)
         name, database = map(self._written.at_deployment, texts)
@@ -311,6 +330,14 @@ class _Derivation:
         else:
             given = {"instance_name": name, "database_name": database}
             self._want("store", "database", **given, permission="CAN_CONNECT_AND_CREATE")
+
+    def _own_store(self, project: str) -> None:
+        self._store_project = self._written.text(project)
+        database = f"${{resources.postgres_databases.{DATABASE}.id}}"
+        given = {"branch": STORE_BRANCH, "database": database}
+        self._kept = self._want(
+            "store", "postgres", **given, permission="CAN_CONNECT_AND_CREATE"
+        ).fields
 
     def _volume(self, files: Text) -> None:
         """A path in a volume: `/Volumes/CATALOG/SCHEMA/VOLUME/…`."""
@@ -369,21 +396,3 @@ def _without_variables(text: str) -> str:
 
 def _is_plain(glob: str) -> bool:
     return not set(glob) & set("*?[")
-
-
-def _secrets(agent: Agent) -> list[str]:
-    """The names, `scope/key`, of every secret in the compiled agent, sorted."""
-    return sorted({ref.name for ref in _refs(agent) if ref.kind == "secret"})
-
-
-def _refs(value: Any) -> Iterator[Ref]:
-    if isinstance(value, Ref):
-        yield value
-    elif is_dataclass(value):
-        for each in fields(value):
-            yield from _refs(getattr(value, each.name))
-    elif isinstance(value, Mapping):
-        yield from _refs(tuple(value.values()))
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _refs(item)

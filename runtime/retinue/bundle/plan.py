@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from retinue.agent import Agent
+from retinue.agent import STORE_ENDPOINT, Agent
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.derive import Needs, derive
 from retinue.bundle.names import DIGEST_PREFIX, secret_variable
@@ -40,8 +40,8 @@ class AppPlan:
     """The app of one agent, for every target. `file` is where the agent was written.
 
     `notes` say what has to be granted besides, which no bundle can. `experiment` is the path of
-    an MLflow experiment that the bundle makes for all of the project's apps, `spaces` are the
-    Genie spaces that it makes.
+    an MLflow experiment that the bundle makes for all of the project's apps, `store` the id of a
+    Lakebase project likewise, `spaces` are the Genie spaces that it makes.
     """
 
     agent: str
@@ -58,6 +58,7 @@ class AppPlan:
     telemetry: Telemetry | None = None
     notes: tuple[str, ...] = ()
     experiment: str | None = None
+    store: str | None = None
     spaces: tuple[OwnSpace, ...] = ()
 
     @property
@@ -108,6 +109,7 @@ def plan(bundled: BundledAgent, references: References) -> AppPlan:
         telemetry=app.telemetry,
         notes=needs.notes,
         experiment=needs.experiment,
+        store=needs.store,
         spaces=tuple(space for space, _ in needs.spaces),
     )
 
@@ -140,7 +142,8 @@ def _environment(agent: str, variables: Sequence[str], needs: Needs) -> tuple[En
         EnvVar("MLFLOW_EXPERIMENT_ID", value_from=needs.traced),
         EnvVar("RETINUE_GIT_COMMIT", value="${bundle.git.commit}"),
     ]
-    return (digest, *values, *secrets, *spaces, *(traced if needs.traced else ()))
+    kept = [EnvVar(STORE_ENDPOINT, value_from=needs.kept)] if needs.kept else []
+    return (digest, *values, *secrets, *spaces, *kept, *(traced if needs.traced else ()))
 
 
 def _unsupported(bundled: BundledAgent) -> list[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from retinue.bundle.names import MAX_AGENT_NAME, MAX_APP_NAME
 from retinue.compile.document import Dialect, read_document
@@ -42,9 +42,27 @@ def check_suffixes(project: Project) -> None:
             )
 
 
-def target_names(project: Project) -> tuple[str, ...]:
-    """The targets of databricks.yml. Raises ProjectError where there is no such file."""
-    return tuple(_entries(_root(project), "targets"))
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The targets of databricks.yml, and which of them give all of their resources `permissions`
+    (`permitting`) or are in the mode `production`.
+    """
+
+    names: tuple[str, ...]
+    permitting: frozenset[str] = frozenset()
+    production: frozenset[str] = frozenset()
+
+
+def targets_of(project: Project) -> Targets:
+    """Raises ProjectError where there is no databricks.yml."""
+    root = _root(project)
+    names = tuple(_entries(root, "targets"))
+    everywhere = root.child("permissions") is not None
+    own = {name: root.find(("targets", name)) for name in names}
+    permitting = (name for name in names if everywhere or own[name].child("permissions"))
+    modes = {name: own[name].child("mode") for name in names}
+    production = (name for name, mode in modes.items() if mode and mode.value == "production")
+    return Targets(names, frozenset(permitting), frozenset(production))
 
 
 def _root(project: Project) -> Node:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from retinue.bundle.app_file import BODY, MARKER
-from retinue.bundle.bundles import EXPERIMENT_FILE, FOLDER, SPACES_FOLDER, Bundle
+from retinue.bundle.app_file import MARKER
+from retinue.bundle.bundles import EXPERIMENT_FILE, FOLDER, SPACES_FOLDER, STORE_FILE, Bundle
+from retinue.bundle.shared_file import BODY
 from retinue.errors import ProjectError
 from retinue.project import Project
 
@@ -123,8 +124,8 @@ def _over(project: Project, bundle: Bundle) -> list[str]:
             if folder.name not in gone
             for path in _ours(project, folder)
         ]
-        experiment = project.root / EXPERIMENT_FILE
-        over += [EXPERIMENT_FILE] if _is_ours(experiment) else []
+        shared = (EXPERIMENT_FILE, STORE_FILE)
+        over += [path for path in shared if _is_ours(project.root / path)]
     return sorted(path for path in over if path not in kept)
 
 

@@ -27,17 +27,24 @@ class AuthSpec(Spec):
 
 
 class LakebaseSpec(Spec):
-    """A Lakebase database."""
+    """A Lakebase database: that of a `name`, or of a `project` that the bundle makes."""
 
     hints: ClassVar = {"instance": "use `name`", "endpoint": "use `name`"}
 
-    name: Reference = Field(
+    name: Reference | None = Field(
+        default=None,
         description="An instance's name, or the path of an autoscaling endpoint.",
         examples=["agents", "projects/agents/branches/production/endpoints/primary"],
     )
-    database: Reference = Field(
-        default="databricks_postgres",
-        description="The database in it.",
+    project: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$")] | None = Field(
+        default=None,
+        description="The id of an autoscaling project that the bundle makes, with a database for "
+        "the agents. The target's `app_suffix` is put at its end.",
+        examples=["agents"],
+    )
+    database: Reference | None = Field(
+        default=None,
+        description="The database in what `name` says; databricks_postgres where this is left out.",
         examples=["databricks_postgres"],
     )
 

@@ -327,6 +327,8 @@ def _pattern(path: Path, value: object) -> str:
             f"{_shown(value, article=False)} can't be an agent's name: it takes a-z, 0-9 and "
             "hyphens, and starts and ends with a letter or digit"
         )
+    if path[-2:] == ("lakebase", "project"):
+        return "a project's id takes a-z, 0-9 and hyphens, at most 53, and starts with a letter"
     if path[-1:] == ("alias",):
         return "an alias takes letters, digits, hyphens and underscores, at most 48 of them"
     if path[:2] == ("serve", "file_urls"):

@@ -5,7 +5,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retinue.agent import Auth, CallerLimits, Keep, Lakebase, Log, Observability, Store, Variable
+from retinue.agent import (
+    STORE_DATABASE,
+    STORE_ENDPOINT,
+    Auth,
+    CallerLimits,
+    Keep,
+    Lakebase,
+    Log,
+    Observability,
+    Store,
+    Variable,
+)
 from retinue.compile.access_spec import (
     AuthSpec,
     LakebaseSpec,
@@ -33,7 +44,7 @@ from retinue.diagnostics import Location
 from retinue.project import PROJECT_FILE
 from retinue.quotas import KINDS, QuotaError, quota
 from retinue.route import Deployment, Route
-from retinue.values import Text
+from retinue.values import Ref, Template, Text
 
 _MISNAMED = "retinue.yml"
 _ROUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -195,8 +206,26 @@ class _File:
 
     def _lakebase(self, spec: LakebaseSpec, root: Node) -> Lakebase | None:
         path = ("store", "lakebase")
+        if spec.project is not None:
+            for key in {"name", "database"} & spec.model_fields_set:
+                message = f"the bundle makes the `project`: it has no `{key}` to write"
+                self.report.error(root.key((*path, key)), message, "conflicting-keys")
+            endpoint = Template((Ref("env", STORE_ENDPOINT),))
+            return Lakebase(name=endpoint, database=STORE_DATABASE, project=spec.project)
+        if spec.name is None:
+            if root.find(path).absent:  # told already
+                return None
+            message = "missing key `name`, or `project` for a database that the bundle makes"
+            self.report.error(root.at(path), message, "missing-key")
+            return None
         name = reference(spec.name, root, (*path, "name"), self.report, line=True)
-        database = reference(spec.database, root, (*path, "database"), self.report, line=True)
+        database = reference(
+            spec.database or "databricks_postgres",
+            root,
+            (*path, "database"),
+            self.report,
+            line=True,
+        )
         return Lakebase(name=name, database=database) if name and database else None
 
     def _caller_limits(self, spec: ProjectServeSpec | None, root: Node) -> CallerLimits | None:

@@ -19,10 +19,13 @@ _FILE = "state.db"
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """A Lakebase database: `name` is an instance's, or an endpoint's path; without references."""
+    """A Lakebase database: `name` is an instance's, or an endpoint's path; without references.
+    `made` is true of the one that the bundle made, whose name is known.
+    """
 
     name: str
     database: str
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def store_address(
 
     None where it is off, as it is by default in a Databricks App, whose disk is lost. `app` is the
     name of the one that this is, which has a schema of that name to itself: others would take up
-    its runs, and have no rights to its tables.
+    its runs, and have no rights to its tables. A database that the bundle makes is the apps':
+    elsewhere it is the usual file.
     `text` replaces the references in what the files say. Raises StoreError for what is no store's
     URL, and what `text` does.
     """
@@ -82,11 +86,14 @@ def _database(
 ) -> Address | None:
     if given is not None:
         return _at(given, root)
-    if store is None or (store.url is None and store.lakebase is None):
+    lakebase = store and store.lakebase
+    elsewhere = lakebase and lakebase.project and not app
+    if store is None or elsewhere or (store.url is None and lakebase is None):
         return None if app else Address(file=root / _FOLDER / _FILE)
-    if store.lakebase:
+    if lakebase:
         _check_driver()
-        return Address(lake=Lake(text(store.lakebase.name), text(store.lakebase.database)))
+        made = lakebase.project is not None
+        return Address(lake=Lake(text(lakebase.name), text(lakebase.database), made))
     return _at(text(store.url or OFF), root)
 
 

@@ -102,8 +102,9 @@ class Lakebase:
 
     def __init__(self, lake: Lake, tokens: Tokens | None = None, **options: Any) -> None:
         """`options` are libpq's, over those that Lakebase needs."""
-        self._database = os.environ.get("PGDATABASE") or lake.database
-        self._tokens = tokens or Tokens(lambda: ask_workspace(lake, os.environ))
+        env = surroundings(lake, os.environ)
+        self._database = env.get("PGDATABASE") or lake.database
+        self._tokens = tokens or Tokens(lambda: ask_workspace(lake, env))
         self._options = {"sslmode": "require", "connect_timeout": 4, **options}
 
     async def connect(self) -> Any:
@@ -122,6 +123,14 @@ class Lakebase:
             prepare_threshold=None,
             **self._options,
         )
+
+
+def surroundings(lake: Lake, env: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment, where its `PG*` tell of this database: an app that has several among its
+    resources is told of one.
+    """
+    elsewhere = lake.made and env.get("PGDATABASE", lake.database) != lake.database
+    return {} if elsewhere else env
 
 
 def ask_workspace(lake: Lake, env: Mapping[str, str]) -> Login:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ from retinue.bundle.changes import Change, changes
 from retinue.bundle.manifest import FILE, in_parts
 from retinue.bundle.plan import MAX_RESOURCES
 from retinue.cli.deployed.grants import notes, statements
+from retinue.cli.deployed.shared import Key, PlannedShared, Tree, made, planned_shared
 from retinue.cli.deployed.state import Deployed, State
 from retinue.cli.deployed.target import Target
 from retinue.cli.deployed.traps import traps
@@ -53,18 +54,23 @@ class Planned:
     workspace: str | None
     apps: tuple[PlannedApp, ...]
     warnings: tuple[str, ...] = ()
+    shared: tuple[PlannedShared, ...] = ()
 
     @property
     def changes(self) -> bool:
         """Whether a deployment would change anything."""
-        return any(app.status != "unchanged" for app in self.apps)
+        found = {app.status for app in self.apps} | {one.status for one in self.shared}
+        return bool(found - {"unchanged"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """Where a bundle goes: `bundled` are the agents that it has deployed there before."""
+    """Where a bundle goes: `bundled` are the agents that it has deployed there before, `made` is
+    what it makes there beside their apps.
+    """
 
     state: State | None
+    made: Mapping[Key, Tree]
     user: str = ""
     root: str | None = None
     bundled: frozenset[str] | None = None
@@ -77,18 +83,25 @@ async def planned(
 
     Raises DeployedError where the workspace refuses to tell.
     """
-    site = _Site(None)
+    shared = made(bundle, target)
+    site = _Site(None, shared)
+    deployed = None
     if state is not None:
         user = await state.user()
         root = target.root(user)
-        site = _Site(state, user, root, await state.bundled(root))
+        deployed = await state.bundled(root)
+        agents = None
+        if deployed is not None:
+            agents = frozenset(key for kind, key in deployed if kind == "apps")
+        site = _Site(state, shared, user, root, agents)
     asked = (_planned(bundle, plan, target, site) for plan in bundle.plans)
     apps = [*await asyncio.gather(*asked)]
     if bundle.whole:
         gone = sorted((site.bundled or frozenset()) - {plan.agent for plan in bundle.plans})
         apps += [PlannedApp(agent=a, app=target.app_name(a), status="removed") for a in gone]
     url = state.workspace.url if state else None
-    return Planned(target.name, url, tuple(apps), tuple(warnings))
+    becoming = tuple(planned_shared(shared, target, deployed, whole=bundle.whole))
+    return Planned(target.name, url, tuple(apps), tuple(warnings), becoming)
 
 
 async def _planned(bundle: Bundle, plan: AppPlan, target: Target, site: _Site) -> PlannedApp:
@@ -101,7 +114,7 @@ async def _planned(bundle: Bundle, plan: AppPlan, target: Target, site: _Site) -
     before = _before(plan.agent, form, deployed, site.user)
     differing = _told(changes(before, {**in_parts(manifest), "app": form}), new=deployed is None)
     principal = deployed.principal if deployed else None
-    warnings = [*traps(plan.agent, app, target, deployed, site.bundled, site.root)]
+    warnings = [*traps(plan.agent, app, target, deployed, site.bundled, site.root, site.made)]
     if deployed is not None and deployed.manifest is None:
         warnings.insert(0, _UNREAD)
     api = site.state.api if site.state else None

@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from retinue.bundle.changes import Change, changes
 from retinue.bundle.manifest import in_parts
 from retinue.bundle.plan import MAX_RESOURCES
 from retinue.cli.deployed.planned import Planned, PlannedApp, Status
+from retinue.cli.deployed.shared import PlannedShared
 from retinue.diagnostics import printable
 from retinue.values import JsonValue
 
@@ -31,7 +33,7 @@ _NAMES = {"instructions": "prompt", "mcp_servers": "tools"}
 
 def as_text(plan: Planned) -> str:
     """Lines that start with `+` for what is new, `-` for what is gone, `~` for the rest."""
-    lines = [_head(plan)]
+    lines = [_head(plan), *([""] if plan.shared else []), *map(_shared, plan.shared)]
     for app in plan.apps:
         lines += ["", _title(app), *(f"  {line}" for line in _changes(app))]
         lines += [f"  to grant: {printable(note)}" for note in app.notes]
@@ -44,6 +46,7 @@ def as_text(plan: Planned) -> str:
 def as_markdown(plan: Planned) -> str:
     """A comment for a pull request; a very long one is cut."""
     lines = [f"### {_head(plan)}", "", f"**{_sum(plan)}**"]
+    lines += ["", *(f"- {_shared(one)}" for one in plan.shared)] if plan.shared else []
     for app in plan.apps:
         lines += ["", f"#### {_title(app)}"]
         if changed := [*_changes(app)]:
@@ -67,6 +70,7 @@ def as_json(plan: Planned) -> str:
         "workspace": plan.workspace,
         "changes": plan.changes,
         "apps": [_app(app) for app in plan.apps],
+        "shared": [asdict(one) for one in plan.shared],
         "warnings": [*plan.warnings],
     }
     return json.dumps(whole, indent=2)
@@ -98,13 +102,19 @@ def _app(app: PlannedApp) -> dict[str, Any]:
     }
 
 
+def _shared(one: PlannedShared) -> str:
+    lost = ", and all that is in it" if one.status == "removed" else ""
+    return f"{_WORDS[one.status]:<9} {one.kind} {printable(one.name)}{lost}"
+
+
 def _head(plan: Planned) -> str:
     at = f"at {plan.workspace}" if plan.workspace else "compared with nothing: there is no login"
     return f"Plan for {plan.target or 'the default target'} {at}"
 
 
 def _sum(plan: Planned) -> str:
-    counts = Counter(app.status for app in plan.apps)
+    counts = Counter[Status](app.status for app in plan.apps)
+    counts.update(one.status for one in plan.shared)
     said = [f"{counts[status]} to {word}" for status, word in _WORDS.items() if word != "unchanged"]
     return f"{', '.join(said)}, {counts['unchanged']} unchanged."
 

@@ -85,8 +85,8 @@ class State:
         readable = answer.status == 200 and answer.body.get("version") == VERSION
         return answer.body if readable else None
 
-    async def bundled(self, root: str) -> frozenset[str] | None:
-        """The agents whose apps the bundle at `root` has made; None where that can't be told.
+    async def bundled(self, root: str) -> frozenset[tuple[str, str]] | None:
+        """Kind and key of what the bundle at `root` has made; None where that can't be told.
 
         Source: the Databricks CLI's state of its direct engine.
         """
@@ -97,9 +97,9 @@ class State:
         state = answer.body.get("state")
         if answer.status != 200 or not isinstance(state, dict):
             return None
-        start = "resources.apps."
-        names = (key.removeprefix(start) for key in state if key.startswith(start))
-        return frozenset(name for name in names if "." not in name)
+        # Beside `resources.KIND.KEY` there are parts of one, such as its permissions.
+        named = (tuple(key.split(".")[1:]) for key in state if key.startswith("resources."))
+        return frozenset((parts[0], parts[1]) for parts in named if len(parts) == 2)
 
 
 def snapshot(deployment: Tree) -> str | None:

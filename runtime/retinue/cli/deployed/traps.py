@@ -10,6 +10,21 @@ from retinue.diagnostics import printable
 
 Tree = Mapping[str, Any]
 
+# Kinds that a bundle's own permissions go to, of those that an app can have. Source: the
+# Databricks CLI (bundle/config/mutator/resourcemutator/apply_bundle_permissions.go).
+_PERMITTED = frozenset(
+    {
+        "apps",
+        "database_instances",
+        "experiments",
+        "genie_spaces",
+        "jobs",
+        "model_serving_endpoints",
+        "postgres_projects",
+        "secret_scopes",
+        "sql_warehouses",
+    }
+)
 _REFERENCE = re.compile(r"\$\{resources\.(\w+)\.([\w-]+)\.")
 
 
@@ -20,14 +35,15 @@ def traps(
     deployed: Deployed | None,
     bundled: frozenset[str] | None,
     root: str | None,
+    made: Mapping[tuple[str, str], Tree],
 ) -> Iterator[str]:
     """Sentences. `app` is the declared one; `bundled` are the agents that the bundle at `root`
-    has deployed, None where that isn't known.
+    has deployed, None where that isn't known. `made` is what the bundle makes beside apps.
     """
     if deployed is not None:
         yield from _not_bound(agent, target, deployed, bundled, root)
         yield from _unready(deployed)
-    yield from _wiped(agent, app, target)
+    yield from _wiped(agent, app, target, made)
 
 
 def _not_bound(
@@ -60,14 +76,19 @@ def _unready(deployed: Deployed) -> Iterator[str]:
         yield "the app is stopped: a deployment starts it"
 
 
-def _wiped(agent: str, app: Tree, target: Target) -> Iterator[str]:
+def _wiped(
+    agent: str, app: Tree, target: Target, made: Mapping[tuple[str, str], Tree]
+) -> Iterator[str]:
     """A resource of the bundle that sets its permissions anew takes away what the app was given."""
     owned = {(kind, key): content for kind, key, content in target.resources()}
     principal = f"${{resources.apps.{agent}.service_principal_client_id}}"
     for kind, key in dict.fromkeys(_REFERENCE.findall(str(app.get("resources")))):
-        # One that `retinue bundle` makes has none but the bundle's.
-        given = [*(owned.get((kind, key), {}).get("permissions") or ()), *target.permissions()]
-        if not given or principal in str(given):
+        if (kind, key) not in owned and (kind, key) not in made:
+            continue  # of some agents alone, what they share isn't known
+        own = (owned.get((kind, key), {}), made.get((kind, key), {}))
+        given = [one for each in own for one in each.get("permissions") or ()]
+        everywhere = target.permissions() if kind in _PERMITTED else []
+        if not (given or everywhere) or principal in str(given):
             continue
         yield (
             f"the bundle's {kind}.{key} has permissions that leave this app out: the second "
