@@ -22,7 +22,7 @@ def bundle():
 
 
 @pytest.mark.parametrize(
-    "path", ["store.yml", "experiment.yml", "genie_spaces/shop.yml", "clerk/app.yml"]
+    "path", ["store.yml", "experiment.yml", "genie_spaces/shop_space.yml", "clerk/app.yml"]
 )
 def test_what_apps_share_is_declared_as_its_golden_says(bundle, golden, path):
     text = bundle.committed[f"bundles/{path}"].decode()

@@ -51,8 +51,8 @@ def space_of(project: Project, folder: Path):
 def test_a_space_is_declared_as_its_golden_says(golden):
     project = Project.at(FLEET)
     space = space_of(project, project.root / "samples/shop")
-    golden(SPACES / "shop.yml", space_yml(space, (), NO_TARGETS))
-    golden(SPACES / "shop.geniespace.json", space.body)
+    golden(SPACES / "shop_space.yml", space_yml(space, (), NO_TARGETS))
+    golden(SPACES / "shop_space.geniespace.json", space.body)
     conforms(space_yml(space, (), NO_TARGETS))
 
 
@@ -121,8 +121,8 @@ def test_agents_share_a_space(tmp_path):
     project_in(tmp_path, two=AGENT % ("samples/shop", "w1"))
     made = [path for path in bundle_of(project).committed if "genie_spaces" in path]
     assert made == [
-        "bundles/genie_spaces/shop.yml",
-        "bundles/genie_spaces/shop.geniespace.json",
+        "bundles/genie_spaces/shop_space.yml",
+        "bundles/genie_spaces/shop_space.geniespace.json",
     ]
     project_in(tmp_path, two=AGENT % ("samples/shop", "w2"))
     with pytest.raises(BundleError, match="agents name different warehouses for it"):
@@ -169,7 +169,7 @@ def test_a_description_can_t_be_taken_for_a_variable():
     project = Project.at(FLEET)
     space = space_of(project, project.root / "samples/shop")
     text = space_yml(replace(space, title="${var.a}", description="${var.b}"), (), NO_TARGETS)
-    declared = yaml.safe_load(text)["resources"]["genie_spaces"]["shop"]
+    declared = yaml.safe_load(text)["resources"]["genie_spaces"]["shop_space"]
     assert "${var.a}" not in declared["title"]
     assert "${var.b}" not in declared["description"]
 
@@ -180,3 +180,15 @@ def test_the_id_is_looked_for_where_an_app_has_it(tmp_path):
     transport = bundled.agent.mcp_servers[0].transport
     assert isinstance(transport, Databricks)
     assert str(transport.target) == "${env.RETINUE_GENIE_SPACE_SHOP}"
+
+
+def test_an_agent_may_be_called_as_its_space_is(tmp_path):
+    """The Databricks CLI refuses a key that two resources have, of whatever kinds."""
+    shutil.copytree(SHOP, tmp_path / "samples/shop")
+    project = project_in(tmp_path, shop=AGENT % ("samples/shop", "w1"))
+    files = [f for p, f in bundle_of(project).committed.items() if p.endswith(".yml")]
+    kinds = [yaml.safe_load(file)["resources"] for file in files]
+    assert sorted(key for each in kinds for several in each.values() for key in several) == [
+        "shop",
+        "shop_space",
+    ]

@@ -75,7 +75,8 @@ def read_space(project: Project, local: LocalSpace) -> OwnSpace:
     except CompileError as error:
         raise CompileError([_placed(found, file) for found in error.diagnostics]) from None
     return OwnSpace(
-        key=re.sub(r"[^a-z0-9]+", "_", local.path.name.lower()).strip("_") or "space",
+        # No agent has an underscore in its name: no two resources of a bundle may have one key.
+        key=re.sub(r"[^a-z0-9]+", "_", f"{local.path.name.lower()}_space").strip("_"),
         file=file,
         variable=local.variable,
         title=space.title,
