@@ -63,6 +63,17 @@ async def line(process: asyncio.subprocess.Process) -> str:
     return (await process.stdout.readline()).decode().rstrip()
 
 
+@pytest.mark.parametrize("at", [1e18, -1e18, 253_402_300_800, "soon", [1], True, 1e308])
+async def test_a_line_from_no_time_at_all_is_printed_and_hides_no_other(project, retinue, at):
+    async with deployed(project) as (_, front, env):
+        front.logs += [entry(1) | {"timestamp": at}, entry(2)]
+        done = await asyncio.to_thread(retinue, "logs", "helper", **env)
+        assert (done.returncode, done.stderr) == (0, "")
+        first, second = done.stdout.splitlines()
+        assert first.endswith("APP    line 1")
+        assert second == "22:13:22 APP    line 2"
+
+
 async def test_the_last_lines_are_printed_and_that_is_all(project, retinue):
     async with deployed(project) as (_, front, env):
         front.logs += [entry(n) for n in range(300)]

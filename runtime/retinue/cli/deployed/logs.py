@@ -29,6 +29,7 @@ _LONGEST_PAST = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 # Seconds of failing after which it is given up.
 _PATIENCE = 300.0
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
 _NO_ACCESS = (4401, 4403)
 
 
@@ -161,6 +162,8 @@ def _lines(data: str | bytes) -> list[Line]:
         if isinstance(entry, dict) and "message" in entry:
             text, source = str(entry["message"]), str(entry.get("source") or "")
             at = float(entry.get("timestamp") or 0)
+    if not 0 < at < _END_OF_TIME:  # as good as none, and others would come before it
+        at = 0.0
     return [Line(at, source, line) for line in text.splitlines()]
 
 
