@@ -19,6 +19,9 @@ SCALARS = {
     "budget_policy_id": str,
     "compute_min_instances": int,
     "compute_max_instances": int,
+    "usage_policy_id": str,
+    "git_repository": dict,
+    "telemetry_export_destinations": list,
 }
 # What an app's resource kinds need beside their name.
 KINDS = {
@@ -33,6 +36,7 @@ KINDS = {
     "postgres": {"branch", "database", "permission"},
     "app": {"name", "permission"},
 }
+SUCCEEDED = {"state": "SUCCEEDED"}
 LEVELS = ("CAN_USE", "CAN_MANAGE")
 
 
@@ -67,7 +71,9 @@ class Apps:
         if name not in self.apps:
             raise RefusedError(404, "RESOURCE_DOES_NOT_EXIST", f"there is no app '{name}'")
         made = self.deployments[name]
-        active = {"active_deployment": _shown(made[-1])} if made else {}
+        # The app tells its variables' values, a deployment by itself only their names.
+        runs = made and self.apps[name]["compute_status"]["state"] == "ACTIVE"
+        active = {"active_deployment": {**made[-1], "status": SUCCEEDED}} if runs else {}
         url = self.addresses.get(name, self.apps[name]["url"])
         return {**self.apps[name], **active, "url": url}
 
@@ -118,6 +124,8 @@ class Apps:
     async def _update(self, request: web.Request, _caller: Caller) -> web.Response:
         app = self.apps[self._found(request)["name"]]
         body = await fields(request, {"app": dict, "update_mask": str})
+        if body["app"].keys() - SCALARS.keys() - {"name"} or body["app"].get("name") != app["name"]:
+            raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"not of an app: {[*body['app']]}")
         given = {key: body["app"].get(key) for key in body["update_mask"].split(",")}
         if unknown := given.keys() - SCALARS.keys():
             raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"can't update {sorted(unknown)}")
@@ -154,6 +162,7 @@ class Apps:
         }
         self.deployments[app["name"]].append(made)
         app["app_status"] = {"state": "RUNNING"}
+        app["default_source_code_path"] = body["source_code_path"]
         return web.json_response({**_shown(made), "status": {"state": "IN_PROGRESS"}})
 
     async def _deployments(self, request: web.Request, _caller: Caller) -> web.Response:
@@ -197,10 +206,9 @@ def _listed(grant: dict[str, str]) -> dict[str, Any]:
 
 
 def _shown(deployment: dict[str, Any]) -> dict[str, Any]:
-    """Values of variables are masked in answers."""
-    env = deployment.get("env_vars", ())
-    masked = [{**v, **({"value": "***"} if "value" in v else {})} for v in env]
-    return {**deployment, "env_vars": masked, "status": {"state": "SUCCEEDED"}}
+    """Of variables a deployment tells the names."""
+    env = [{"name": variable["name"]} for variable in deployment.get("env_vars", ())]
+    return {**deployment, "env_vars": env, "status": SUCCEEDED}
 
 
 def _check_resources(resources: list[dict[str, Any]]) -> None:

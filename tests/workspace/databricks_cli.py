@@ -25,7 +25,19 @@ from workspace.cli_shared import SharedResources
 VERSION = os.environ.get("FAKE_CLI_VERSION", "1.13.0")
 APPS = "resources.apps."
 USER = "deployer@example.com"
-KEPT = ("description", "compute_size", "resources", "user_api_scopes")
+# What an update names, whether it changed or not.
+KEPT = (
+    "description",
+    "budget_policy_id",
+    "usage_policy_id",
+    "resources",
+    "user_api_scopes",
+    "compute_size",
+    "compute_min_instances",
+    "compute_max_instances",
+    "git_repository",
+    "telemetry_export_destinations",
+)
 
 
 def main() -> int:
@@ -126,7 +138,7 @@ class Engine:
         self.shared.make(beside, state, self.send)
         for key, app in self.declared().items():
             entry = state.get(APPS + key)
-            if not entry or entry["state"] != app:
+            if not entry or entry["state"] != app or self.differs(app):
                 self.apply(app, known=entry is not None)
                 self.start(key)
                 state[APPS + key] = {"__id__": app["name"], "state": app}
@@ -138,11 +150,23 @@ class Engine:
         self.keep(state)
         print("Deployment complete!", file=sys.stderr)
 
+    def differs(self, app: dict) -> bool:
+        """Whether what runs was stopped, or deployed by somebody else."""
+        there = self.send("GET", f"/api/2.0/apps/{app['name']}")
+        runs = there.get("active_deployment")
+        if not runs or there["compute_status"]["state"] == "STOPPED":
+            return True
+        return (runs["command"], runs["env_vars"]) != (
+            app["config"]["command"],
+            app["config"]["env"],
+        )
+
     def apply(self, app: dict, *, known: bool) -> None:
         kept = {key: app[key] for key in KEPT if key in app}
         path = f"/api/2.0/apps/{app['name']}"
         if known:
-            self.send("POST", f"{path}/update", json={"app": kept, "update_mask": ",".join(kept)})
+            given = {"name": app["name"], **kept}
+            self.send("POST", f"{path}/update", json={"app": given, "update_mask": ",".join(KEPT)})
         else:
             self.send("POST", "/api/2.0/apps", json={"name": app["name"], **kept})
         if permissions := app.get("permissions"):
@@ -156,7 +180,8 @@ class Engine:
     def start(self, key: str) -> None:
         app = self.declared()[key]
         path = f"/api/2.0/apps/{app['name']}"
-        self.send("POST", f"{path}/start")
+        if self.send("GET", path)["compute_status"]["state"] == "STOPPED":
+            self.send("POST", f"{path}/start")
         self.send("POST", f"{path}/deployments", json={
             "mode": "SNAPSHOT",
             "source_code_path": f"{self.root}/files/bundles/{key}/source",

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 180.0
 _LIMITS = (
-    "The app's resources, permissions and scopes stay as they are. The next deployment that "
-    "changes this agent goes over it, and one that doesn't leaves it: take the change back with "
-    "`git revert`, too."
+    "The app's resources, permissions and scopes stay as they are. The next deployment sees that "
+    "the app differs from the files, and goes over it: take the change back with `git revert`, too."
 )
 
 

@@ -44,8 +44,13 @@ class Deployed:
 
     @property
     def source(self) -> str | None:
-        """The workspace folder that its code was deployed from."""
-        return _path(self.active)
+        """The workspace folder that its code was deployed from.
+
+        A stopped app tells of no deployment, and a deployment may tell of the platform's own copy:
+        the Databricks CLI, too, compares the app's default.
+        """
+        default = self.app.get("default_source_code_path")
+        return _path({"source_code_path": default}) or _path(self.active)
 
 
 @dataclass(slots=True)
@@ -73,7 +78,7 @@ class State:
         listed = await self.api.get(f"/api/2.0/permissions/apps/{quote(name, safe='')}")
         grants = dict(_grants(listed.body)) if listed.status == 200 else None
         found = Deployed(answer.body, grants=grants)
-        for folder in (snapshot(found.active), found.source):
+        for folder in dict.fromkeys((snapshot(found.active), _path(found.active), found.source)):
             if folder and (tree := await self.manifest(folder)):
                 return Deployed(answer.body, tree, grants)
         return found
