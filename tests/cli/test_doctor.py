@@ -32,8 +32,9 @@ def test_all_is_well(retinue, project):
     assert (done.returncode, done.stderr) == (0, "all is well\n")
     lines = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [
-        ["ok", area] for area in ("python", "project", "agent", "key", "server")
+        ["ok", area] for area in ("python", "project", "agent", "key", "server", "store")
     ]
+    assert not (project / ".retinue").exists()
     assert "1 agent file, .env" in lines[1]
     assert "2 tools, MCP 2025-11-25" in lines[4]
     assert "sk-test" not in done.stdout
@@ -119,3 +120,23 @@ def test_what_sub_agents_need_is_looked_at_too(retinue, project):
     assert found["server good"]["state"] == "ok"
     assert found["key ${secret.agents/far}"]["state"] == "failed"
     assert "RETINUE_SECRET_AGENTS_FAR is not set" in found["key ${secret.agents/far}"]["detail"]
+
+
+def test_what_only_a_server_needs_is_looked_at_too(retinue, project):
+    write(project)
+    (project / "retinue.yaml").write_text(
+        "auth: {mode: api_key}\n"
+        "store: postgresql://nobody@127.0.0.1:9/none\n"
+        "observability:\n"
+        "  otlp: {endpoint: https://o.example/v1, headers: {x-key: '${secret.otel/key}'}}\n"
+    )
+    found = checks(retinue("doctor", "-o", "json", OPENAI_API_KEY="sk-test"))
+    assert "RETINUE_API_KEYS is not set" in found["key callers' API keys"]["detail"]
+    assert found["store PostgreSQL"]["state"] == "failed"
+    assert "RETINUE_SECRET_OTEL_KEY" in found["key observability.otlp x-key"]["detail"]
+    (project / "retinue.yaml").write_text("auth: {mode: api_key}\nstore: sqlite:///kept/s.db\n")
+    done = retinue("doctor", "-o", "json", OPENAI_API_KEY="sk-test", RETINUE_API_KEYS=SECRET)
+    found = checks(done)
+    assert {one["state"] for one in found.values()} == {"ok"}
+    assert SECRET not in done.stdout
+    assert not (project / "kept").exists()

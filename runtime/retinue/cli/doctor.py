@@ -43,7 +43,7 @@ def command(
     profile: ProfileOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Say what works and what doesn't: files, keys by name, tool servers, started or connected to.
+    """Say what works and what doesn't: files, keys by name, tool servers, the store.
 
     With --online the models' routes too; no model is asked. With --offline the local twins.
     """
@@ -74,6 +74,7 @@ def _examined(
     from retinue.cli.examination import compiled, keys, models, servers, surroundings  # noqa: PLC0415
     from retinue.cli.live import stop_like_interrupted  # noqa: PLC0415
     from retinue.cli.script_check import scripts  # noqa: PLC0415
+    from retinue.cli.serving_check import serving  # noqa: PLC0415
     from retinue.offline import twin  # noqa: PLC0415
     from retinue.run.references import environment  # noqa: PLC0415
     from retinue.run.sub_agents import with_sub_agents  # noqa: PLC0415
@@ -88,8 +89,9 @@ def _examined(
 
     async def all_checks() -> "Iterator[Check]":
         reached = [models(compilation, project, lookup)] if online else []
+        served = [] if offline else [serving(compilation.agents, project, lookup)]
         found = await asyncio.gather(
-            keys(agents, lookup), *reached, servers(agents, lookup), scripts(agents)
+            keys(agents, lookup), *reached, servers(agents, lookup), scripts(agents), *served
         )
         return (check for several in found for check in several)
 

@@ -34,7 +34,7 @@ _Holder = Deployment | ToolServer | RemoteAgent
 class Check:
     """One thing that was looked at. `more` is what programs may want of it besides."""
 
-    area: Literal["python", "project", "agent", "key", "model", "server", "scripts"]
+    area: Literal["python", "project", "agent", "key", "model", "server", "scripts", "store"]
     name: str
     state: State
     detail: str
