@@ -67,7 +67,8 @@ def test_health(http, path):
 def test_the_root_says_what_this_is(http):
     told = http.get("/").json()
     assert told["agents"] == ["sales", "support"]
-    assert "POST /v1/chat/completions" in told["endpoints"]
+    more = {"chat/completions", "responses", "conversations", "files"}
+    assert {*(f"POST /v1/{path}" for path in more), "POST /mcp"} <= set(told["endpoints"])
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/v1/models", "/v1/models/sales"])

@@ -94,6 +94,10 @@ def app_for(
     return app
 
 
+# What is told at the root beside what takes runs, with the part of the server that it belongs to.
+_MORE_POSTS = (("responses", "/v1/conversations"), ("files", "/v1/files"), ("mcp", MCP_PATHS[0]))
+
+
 class _Parts:
     """What one app is made of: hot endpoints, routers and plain routes, by its options."""
 
@@ -128,6 +132,7 @@ class _Parts:
         """Each with its prefix, and whether OpenAPI tells of it."""
         apis, keeping = self.options.apis, self.keeping
         posts = [one.paths[0] for one in self.hot]
+        posts += [path for api, path in _MORE_POSTS if api in apis]
         info = Info(
             self.runtime,
             self.options.created or int(time.time()),
