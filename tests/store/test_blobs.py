@@ -1,10 +1,10 @@
 """Bytes in a folder and in a volume that the tests play: kept, read in pieces, and gone."""
 
 import io
+from importlib import import_module
+from types import ModuleType
 
 import pytest
-from databricks.sdk.errors import NotFound
-from databricks.sdk.service.files import DownloadResponse
 
 from retinue.errors import StoreDownError, StoreError
 from retinue.store.blobs import Folder, Volume, blobs_at
@@ -13,28 +13,30 @@ from retinue.store.blobs import Folder, Volume, blobs_at
 class FakeFiles:
     """What of the SDK's files API is used."""
 
-    def __init__(self) -> None:
+    def __init__(self, sdk: ModuleType) -> None:
+        self.sdk = sdk
         self.held: dict[str, bytes] = {}
 
     def upload(self, path: str, contents: io.BufferedReader, *, overwrite: bool) -> None:
         assert overwrite
         self.held[path] = contents.read()
 
-    def download(self, path: str) -> DownloadResponse:
+    def download(self, path: str):
         if path not in self.held:
-            raise NotFound("no secret is in here: dapi123")
-        return DownloadResponse(contents=io.BytesIO(self.held[path]))
+            raise self.sdk.errors.NotFound("no secret is in here: dapi123")
+        return self.sdk.service.files.DownloadResponse(contents=io.BytesIO(self.held[path]))
 
     def delete(self, path: str) -> None:
         if self.held.pop(path, None) is None:
-            raise NotFound(path)
+            raise self.sdk.errors.NotFound(path)
 
 
 @pytest.fixture(params=["folder", "volume"])
 def blobs(request, tmp_path):
     if request.param == "folder":
         return Folder(tmp_path / "files")
-    files = FakeFiles()
+    # It takes a second to import, so not wherever tests are collected.
+    files = FakeFiles(import_module("databricks.sdk"))
     return Volume("/Volumes/main/agents/files/", lambda: files)
 
 

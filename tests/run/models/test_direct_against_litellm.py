@@ -24,7 +24,12 @@ from retinue.run.references import environment
 from run.models.fake_upstream import plays, upstream
 from run.models.upstream_plays import GOOD
 
-litellm = pytest.importorskip("litellm")
+
+@pytest.fixture(scope="module", autouse=True)
+def litellm() -> Any:
+    """Imported for these tests alone: at the top, each process that collects would take seconds."""
+    return pytest.importorskip("litellm")
+
 
 ADD = Tool("add", "Add.", {"type": "object", "properties": {"a": {"type": "integer"}}})
 USER = (Message("user", "q"),)
@@ -191,7 +196,7 @@ async def test_both_read_the_same_variables(provider: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("provider", [name for name, row in PROVIDERS.items() if row.base])
-def test_both_know_the_same_address(provider: str) -> None:
+def test_both_know_the_same_address(litellm: Any, provider: str) -> None:
     _, found, _, base = litellm.get_llm_provider(f"{provider}/m")
     assert found == provider
     # LiteLLM has OpenAI's own in its client and not in its table.
@@ -199,7 +204,7 @@ def test_both_know_the_same_address(provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_litellm_knows_every_row(provider: str) -> None:
+def test_litellm_knows_every_row(litellm: Any, provider: str) -> None:
     name, found, *_ = litellm.get_llm_provider(f"{provider}/m")
     assert (name, found) == ("m", provider)
 
