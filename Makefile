@@ -9,6 +9,8 @@ AGENT ?= genie-analyst
 Q ?= Which three franchises sold most in May 2024?
 # As a variable of the shell's, so that nothing in a question is taken for a command.
 export Q
+# Else hundreds of processes compile everything, each for itself.
+export PYTHONDONTWRITEBYTECODE :=
 
 BIN := .venv/bin
 UV := $(BIN)/uv

@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,16 @@ LONGEST = (
     "run/test_mcp_http.py",
 )
 _TESTS = Path(__file__).parent
+
+
+def pytest_sessionstart() -> None:
+    """Thousands of modules and tests come in, and nothing of it is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
