@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from cli.forking import Forking
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -32,16 +34,29 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def forking() -> Iterator[Forking]:
+    made = Forking()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def retinue(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def retinue(
+    project: Path, request: pytest.FixtureRequest
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `retinue ARGS…` in the project, with a bare environment and what `env` adds."""
 
     def run(*args: str, cwd: Path = project, stdin: str = "", **env: str):
+        given = {"PATH": os.environ["PATH"], "HOME": str(project), "TERM": "dumb", **env}
+        if sys.platform == "linux" and "PYTHONPATH" not in env:
+            forking: Forking = request.getfixturevalue("forking")
+            return forking.run(args, cwd=cwd, stdin=stdin, env=given, timeout=60)
         return subprocess.run(
             [sys.executable, "-m", "retinue", *args],
             cwd=cwd,
             input=stdin,
-            env={"PATH": os.environ["PATH"], "HOME": str(project), "TERM": "dumb", **env},
+            env=given,
             capture_output=True,
             text=True,
             timeout=60,
