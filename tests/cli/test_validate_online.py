@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,8 @@ async def test_what_never_answers_holds_up_nothing_else(project, helper, monkeyp
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(project / "none"))
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-x")
     helper("model: {name: databricks/claude, fallbacks: [databricks/gone]}\ninstructions: Hi.\n")
+    # It takes seconds, which belong to no answer.
+    import_module("databricks.sdk")
     async with workspace() as fake:
         monkeypatch.setenv("DATABRICKS_HOST", fake.url)
         fake.hanging.add(ENDPOINT)
