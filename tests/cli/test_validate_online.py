@@ -159,7 +159,7 @@ class real_server:  # noqa: N801 - used as a function
     """A real MCP server over HTTP, in its own process; gives its URL."""
 
     async def __aenter__(self) -> str:
-        from run.test_mcp_http import free_port, launch
+        from run.launching import free_port, launch
 
         port = free_port()
         self.process = await launch(port)

@@ -4,8 +4,19 @@ import asyncio
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
-MODERN = Path(__file__).parent / "servers" / "modern.py"
+from retinue.agent import Stdio, ToolServer
+
+SERVERS = Path(__file__).parent / "servers"
+MODERN = SERVERS / "modern.py"
+
+
+def server(file: str, *args: str, **changes: Any) -> ToolServer:
+    command = Stdio(
+        command=sys.executable, args=(str(SERVERS / file), *args), env=changes.pop("env", ())
+    )
+    return ToolServer(**{"name": "s", "transport": command, "timeout": 5.0, **changes})
 
 
 def free_port() -> int:

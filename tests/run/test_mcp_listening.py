@@ -1,7 +1,6 @@
 """Changes of a server's tools, told of on a request that is held open."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,43 +16,18 @@ from mcp.types import (
 )
 
 from retinue.agent import Http, ToolServer
-from retinue.run.mcp import Connection
 from retinue.run.mcp.listening import listen
-from retinue.run.references import environment
+from run.connecting import at, eventually, names, opened
 from run.launching import free_port, launch
 
 GROWING = Path(__file__).parent / "servers" / "growing.py"
-
-
-def names(connection: Connection) -> list[str]:
-    return [tool.name for tool in connection.tools]
-
-
-@asynccontextmanager
-async def opened(port: int, **options):
-    transport = Http(url=f"http://127.0.0.1:{port}/mcp")
-    server = ToolServer(name="s", transport=transport, timeout=5.0)
-    connection = Connection(server, environment({}), **options)
-    try:
-        await connection.start()
-        yield connection
-    finally:
-        await connection.aclose()
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    for _ in range(round(seconds / 0.05)):
-        if condition():
-            return True
-        await asyncio.sleep(0.05)
-    return False
 
 
 async def test_a_change_is_followed_and_one_that_was_missed_is_made_up_for():
     port = free_port()
     process = await launch(port, script=GROWING)
     try:
-        async with opened(port) as connection:
+        async with opened(at(f"http://127.0.0.1:{port}/mcp")) as connection:
             assert connection.protocol == "2026-07-28"
             assert names(connection) == ["learn"]
             for name in ("cook", "bake"):

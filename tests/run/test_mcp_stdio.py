@@ -3,42 +3,18 @@
 import asyncio
 import logging
 import os
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from retinue.agent import Databricks, Stdio, ToolServer
-from retinue.errors import ToolError
-from retinue.run.events import ToolResult
 from retinue.run.mcp import Connection
 from retinue.run.messages import ImagePart
 from retinue.run.references import environment
 from retinue.values import Ref, Template
-
-SERVERS = Path(__file__).parent / "servers"
-FINE = ToolResult("fine")
-
-
-def server(file: str, *args: str, **changes: Any) -> ToolServer:
-    command = Stdio(
-        command=sys.executable, args=(str(SERVERS / file), *args), env=changes.pop("env", ())
-    )
-    return ToolServer(**{"name": "s", "transport": command, "timeout": 5.0, **changes})
-
-
-@asynccontextmanager
-async def opened(wanted: ToolServer, **options: Any) -> AsyncIterator[Connection]:
-    connection = Connection(wanted, environment({"THE_KEY": "hunter2-hunter2"}), **options)
-    try:
-        await connection.start()
-        yield connection
-    finally:
-        await connection.aclose()
+from run.connecting import FINE, eventually, failure, names, opened
+from run.launching import server
 
 
 def alive(pid: int) -> bool:
@@ -50,25 +26,6 @@ def alive(pid: int) -> bool:
         return False
     except FileNotFoundError:
         return not Path("/proc/self").exists()
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 3.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(0.02)
-    return True
-
-
-def names(connection: Connection) -> list[str]:
-    return [tool.name for tool in connection.tools]
-
-
-async def failure(connection: Connection, name: str = "good", **arguments: Any) -> str:
-    with pytest.raises(ToolError) as caught:
-        await connection.call(name, arguments)
-    return str(caught.value)
 
 
 async def test_tools_and_calls() -> None:
@@ -89,10 +46,10 @@ async def test_tools_and_calls() -> None:
         assert "offers no tool 'nope'" in await failure(connection, "nope")
 
         began = time.monotonic()
-        # One by one: 6 s.
-        calls = (connection.call("slow", {"seconds": 0.3}) for _ in range(20))
+        # One by one: 20 s.
+        calls = (connection.call("slow", {"seconds": 1}) for _ in range(20))
         assert {r.text for r in await asyncio.gather(*calls)} == {"done"}
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 18
         result = await connection.call("huge", {"size": 3_000_000})
     assert len(result.text) < 2_010_000
     assert result.text.startswith("aaa")
@@ -272,135 +229,6 @@ async def test_a_missing_reference_and_a_missing_target() -> None:
 async def test_a_slow_start_within_the_deadline() -> None:
     async with opened(server("hostile.py", "slow start"), connect_timeout=5) as connection:
         assert connection.state == "up"
-
-
-async def test_a_server_that_ignores_what_it_does_not_know_is_not_waited_for() -> None:
-    began = time.monotonic()
-    async with opened(server("hostile.py")) as connection:
-        assert await connection.call("good", {}) == FINE
-    assert time.monotonic() - began < 8
-
-
-GOOD = ["junk", "twice"]
-
-
-@pytest.mark.parametrize("fault", GOOD)
-async def test_noise_is_tolerated(fault: str) -> None:
-    async with opened(server("hostile.py", fault)) as connection:
-        assert await connection.call("good", {}) == FINE
-        assert await connection.call("other", {}) == FINE
-
-
-BAD_ANSWERS = {
-    "hang": "did not answer within 0.5 s",
-    "wrong id": "did not answer within 0.5 s",
-    "exit": "exited with status 0",
-    "not a result": "not valid MCP",
-    "not json-rpc": "not valid JSON-RPC",
-    "error": "refused the call: no such [31m luck",
-    "endless line": "a line of more than 32 MiB",
-}
-
-
-@pytest.mark.parametrize("fault", BAD_ANSWERS)
-async def test_a_bad_answer_costs_its_call(fault: str) -> None:
-    timeout = 0.5 if fault in ("hang", "wrong id") else 5.0
-    async with opened(server("hostile.py", fault, timeout=timeout)) as connection:
-        assert BAD_ANSWERS[fault] in await failure(connection)
-        # The server is there for the next call, or is there again.
-        assert BAD_ANSWERS[fault] in await failure(connection, "other")
-
-
-async def test_text_that_is_not_utf8_and_structure_that_breaks_its_promise() -> None:
-    async with opened(server("hostile.py", "not utf-8")) as connection:
-        assert await connection.call("good", {}) == ToolResult("caf\N{REPLACEMENT CHARACTER}")
-    async with opened(server("hostile.py", "wrong structure")) as connection:
-        result = await connection.call("good", {})
-        assert result == ToolResult('{"rows":"none"}', structured={"rows": "none"})
-
-
-async def test_a_bad_tool_costs_itself(caplog: pytest.LogCaptureFixture) -> None:
-    async with opened(server("hostile.py", "odd tools")) as connection:
-        assert names(connection) == ["good", "no schema", "empty", "output", "icons"]
-        assert await connection.call("no schema", {}) == FINE
-    for name in ("array", "string", "invalid", "task", "number 11", "number 12", "number 13"):
-        assert f"the tool '{name}' is left out" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("fault", "count"), [("pages", 5), ("endless pages", 100), ("circular pages", 1)]
-)
-async def test_pages(fault: str, count: int) -> None:
-    async with opened(server("hostile.py", fault)) as connection:
-        assert len(connection.tools) == count
-
-
-@pytest.mark.parametrize(("fault", "count"), [("many tools", 2000), ("long tools", 79)])
-async def test_a_list_without_end(fault: str, count: int, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "retinue")
-    async with opened(server("hostile.py", fault)) as connection:
-        assert len(connection.tools) == count
-    assert f"lists too many tools; the first {count} are used" in caplog.text
-    assert "says: page 2" in caplog.text
-    assert "says: page 3" not in caplog.text
-
-
-async def test_a_list_that_changes_is_read_again() -> None:
-    async with opened(server("hostile.py", "changes")) as connection:
-        assert names(connection) == ["good", "other"]
-        assert await connection.call("good", {}) == FINE
-        assert await eventually(lambda: names(connection) == ["good", "other", "new"])
-        assert await connection.call("new", {}) == FINE
-
-
-async def test_a_changed_list_that_can_not_be_read_leaves_the_old_one(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async with opened(server("hostile.py", "changes badly")) as connection:
-        assert await connection.call("good", {}) == FINE
-        assert await eventually(lambda: "could not list its tools again" in caplog.text)
-        assert names(connection) == ["good", "other"]
-        assert await connection.call("other", {}) == FINE
-        assert connection.state == "up"
-
-
-async def test_filters_hold_at_call_time(caplog: pytest.LogCaptureFixture) -> None:
-    wanted = server("hostile.py", include=("g*", "x_*"), exclude=("other",))
-    async with opened(wanted) as connection:
-        assert names(connection) == ["good"]
-        assert "offers no tool 'other'" in await failure(connection, "other")
-    assert "mcp_servers.s.tools.include: 'x_*' matches no tool; the server has: good, other" in (
-        caplog.text
-    )
-
-
-async def test_resources_and_prompts_are_tools_where_asked_for() -> None:
-    async with opened(server("modern.py")) as connection:
-        assert not {"list_resources", "list_prompts"} & set(names(connection))
-    async with opened(server("modern.py", resources=True, prompts=True)) as connection:
-        assert '["memo://today"' in (await connection.call("list_resources", {})).text
-        assert '"memo://{day}"' in (await connection.call("list_resources", {})).text
-        assert (await connection.call("read_resource", {"uri": "memo://today"})).text == "rain"
-        picture = await connection.call("read_resource", {"uri": "memo://picture"})
-        assert picture.images == (ImagePart("data:image/png;base64,MTIzNDU2Nzg="),)
-        assert "refused the call" in await failure(connection, "read_resource", uri="nothing://x")
-        assert (
-            '["greeting","Greet somebody.","name*"]'
-            in (await connection.call("list_prompts", {})).text
-        )
-        greeting = await connection.call(
-            "get_prompt", {"name": "greeting", "arguments": {"name": "Ada"}}
-        )
-        assert greeting.text == "Say hello to Ada."
-    async with opened(server("hostile.py", resources=True, prompts=True)) as connection:
-        assert names(connection) == ["good", "other"]
-
-
-async def test_descriptions_of_the_agents_own(caplog: pytest.LogCaptureFixture) -> None:
-    given = (("add", "Sums."), ("ad", "Nothing."))
-    async with opened(server("modern.py", descriptions=given)) as connection:
-        assert {t.name: t.description for t in connection.tools}["add"] == "Sums."
-    assert "mcp_servers.s.tools.descriptions: 'ad' matches no tool" in caplog.text
 
 
 async def test_a_fault_of_one_server_is_nobody_elses() -> None:
