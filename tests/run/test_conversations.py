@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,10 @@ from retinue.run.sessions import SessionsInMemory
 from retinue.run.toolbox import AgentToolbox
 from retinue.serve.identity import Identity
 from retinue.testing import run_context
-from run.fake_workspace import CLIENT, opened
+from run.fake_workspace import opened
 from run.managed_servers import ManagedServers
+
+pytestmark = pytest.mark.usefixtures("in_an_app")
 
 ASK = "query_space_01ef"
 TEXT = {"type": "string"}
@@ -54,15 +55,6 @@ class GenieSpaces(ManagedServers):
         said.append((who, given["query"]))
         body = {"conversationId": name, "messageId": "m", "status": "COMPLETED"}
         return {"content": [{"type": "text", "text": json.dumps(body)}]}
-
-
-@pytest.fixture(autouse=True)
-def databricks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "profiles"))
-    monkeypatch.setenv("DATABRICKS_CLIENT_ID", CLIENT[0])
-    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", CLIENT[1])
 
 
 @asynccontextmanager

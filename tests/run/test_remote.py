@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from retinue.run.remote import MAX_DEPTH
 from retinue.run.runtime import Runtime
 from retinue.testing import ScriptedModel, agent, calls, says
 from retinue.values import Ref, Template
-from run.fake_workspace import CLIENT, FakeWorkspace, opened
+from run.fake_workspace import FakeWorkspace, opened
 from run.models.fake_upstream import (
     Play,
     Upstream,
@@ -208,16 +207,6 @@ async def test_a_run_that_is_given_up_is_given_up_there_too() -> None:
             await asyncio.to_thread(eventually, lambda: slow.cancelled == 1, 10)
 
 
-@pytest.fixture
-def databricks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An app's service principal."""
-    for name in ("DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "profiles"))
-    monkeypatch.setenv("DATABRICKS_CLIENT_ID", CLIENT[0])
-    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", CLIENT[1])
-
-
 @asynccontextmanager
 async def deployed(url: str | None = None) -> AsyncIterator[tuple[FakeWorkspace, Upstream]]:
     """A workspace and the app in it, whose address the workspace says is `url`."""
@@ -231,7 +220,7 @@ def app(auth: Any, target: str | None = "bills") -> RemoteAgent:
     return replace(BILLING, transport=Databricks(kind="app", target=target), auth=auth)
 
 
-@pytest.mark.usefixtures("databricks")
+@pytest.mark.usefixtures("in_an_app")
 @pytest.mark.parametrize(("auth", "token"), [("app", "token-1"), ("user", ADA.token)])
 async def test_an_app_is_asked_as_whom_it_is_meant_to_be(auth: str, token: str) -> None:
     async with deployed() as (fake, there):
@@ -244,7 +233,7 @@ async def test_an_app_is_asked_as_whom_it_is_meant_to_be(auth: str, token: str) 
         assert headers(request)["authorization"] == f"Bearer {token}"
 
 
-@pytest.mark.usefixtures("databricks")
+@pytest.mark.usefixtures("in_an_app")
 async def test_an_app_that_cannot_be_asked() -> None:
     async with deployed("https://evil.example.com") as (fake, there):
         env = {"DATABRICKS_HOST": fake.url, "DATABRICKS_APP_NAME": "agent"}
@@ -262,7 +251,7 @@ async def test_an_app_that_cannot_be_asked() -> None:
         assert there.requests == []
 
 
-@pytest.mark.usefixtures("databricks")
+@pytest.mark.usefixtures("in_an_app")
 async def test_users_at_the_same_time_are_never_mixed_up() -> None:
     async with deployed() as (fake, there):
         env = {"DATABRICKS_HOST": fake.url, "DATABRICKS_APP_NAME": "agent"}

@@ -16,23 +16,15 @@ from retinue.run.messages import Message
 from retinue.run.references import environment
 from retinue.run.runtime import Runtime
 from retinue.testing import ScriptedModel, agent, calls, route, says
-from run.fake_workspace import CLIENT, opened
+from run.fake_workspace import opened
 from run.managed_servers import ManagedServers
+
+pytestmark = pytest.mark.usefixtures("in_an_app")
 
 SQL = ToolServer(name="sql", transport=Databricks(kind="sql", target=""), auth="user", timeout=5)
 SHARED = replace(SQL, name="shared", auth="app")
 ADA, BOB = Caller(user_id="ada", token="the-token-of-ada"), Caller(token="the-token-of-bob")
 HELLO = [Message("user", "hello")]
-
-
-@pytest.fixture(autouse=True)
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """An app's service principal."""
-    for name in ("DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "profiles"))
-    monkeypatch.setenv("DATABRICKS_CLIENT_ID", CLIENT[0])
-    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", CLIENT[1])
 
 
 @asynccontextmanager

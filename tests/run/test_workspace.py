@@ -10,6 +10,8 @@ from retinue.run.references import environment
 from retinue.run.workspace import Workspace
 from run.fake_workspace import CLIENT, FakeWorkspace, workspace
 
+pytestmark = pytest.mark.usefixtures("in_an_app")
+
 HOUR = 3600
 
 
@@ -21,18 +23,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture(autouse=True)
-def in_an_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """The environment of a Databricks App: a service principal's id and secret, and no profile."""
-    for name in ("DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "profiles"))
-    monkeypatch.setenv("DATABRICKS_CLIENT_ID", CLIENT[0])
-    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", CLIENT[1])
-    monkeypatch.setenv("PATH", str(tmp_path))
-    return monkeypatch
 
 
 async def renewed(opened: Workspace, fake: FakeWorkspace, tokens: int) -> dict[str, str]:

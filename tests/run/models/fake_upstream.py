@@ -4,9 +4,11 @@ import asyncio
 import json
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -55,15 +57,55 @@ class Upstream:
         self.left.set()
 
 
+class Many(Upstream):
+    """One for many cases at once; `playing` counts by name what is under way."""
+
+    def __init__(self, play: Play) -> None:
+        super().__init__(play)
+        self.playing: Counter[str] = Counter()
+
+    async def respond(
+        self,
+        request: tuple[str, Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        head, body = request
+        self.requests.clear()
+        path = unquote(head.split(" ")[1])
+        again = any(message["role"] == "tool" for message in body["messages"])
+        name, play = self.played(path.split("/")[1:], again=again)
+        self.playing[name] += 1
+        try:
+            await play(reader, writer)
+            if not writer.is_closing():
+                await writer.drain()
+        finally:
+            self.playing[name] -= 1
+
+    def played(self, path: list[str], *, again: bool) -> tuple[str, Play]:  # noqa: ARG002 - by others
+        """The case that a path names, and what is played; `again` is after a tool call."""
+        return path[0], self.play
+
+
+Fake = TypeVar("Fake", bound=Upstream)
+
+
 @asynccontextmanager
-async def upstream(play: Play) -> AsyncIterator[Upstream]:
-    fake = Upstream(play)
+async def listening(fake: Fake) -> AsyncIterator[Fake]:
     server = await asyncio.start_server(fake.answer, "127.0.0.1", 0)
-    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield fake
     finally:
         server.close()
+
+
+@asynccontextmanager
+async def upstream(play: Play) -> AsyncIterator[Upstream]:
+    async with listening(Upstream(play)) as fake:
+        fake.url += "/v1"
+        yield fake
 
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"

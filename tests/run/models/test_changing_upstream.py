@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -17,7 +16,7 @@ from retinue.run.references import environment
 from retinue.run.runtime import Runtime
 from retinue.testing import agent, route
 from run.models.changing_upstreams import CASES, CUT, OK, RIGHT, Case
-from run.models.fake_upstream import Upstream
+from run.models.fake_upstream import Many, Play, listening
 from run.models.test_faulty_upstream import AMPLE, AT_ONCE, LATEST, SECRET, Outcome, ask
 from run.models.upstream_plays import TEXT
 from serve.serving import running
@@ -32,48 +31,20 @@ LASTING = {
 }  # fmt: skip
 
 
-class Changing(Upstream):
+class Changing(Many):
     """The path is `/NAME/whole|streamed/own|fallback/…`; `calls` counts those to a route's own."""
 
-    def __init__(self) -> None:
-        super().__init__(OK)
+    def __init__(self, play: Play) -> None:
+        super().__init__(play)
         self.calls: Counter[tuple[str, str]] = Counter()
-        self.playing: Counter[str] = Counter()
 
-    async def respond(
-        self,
-        request: tuple[str, Any],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        head, body = request
-        self.requests.clear()
-        name, how, which = unquote(head.split(" ")[1]).split("/")[1:4]
+    def played(self, path: list[str], *, again: bool) -> tuple[str, Play]:
+        name, how, which = path[:3]
         case = CASES[name]
-        play = case.fallback or OK
-        if any(message["role"] == "tool" for message in body["messages"]):
-            play = OK
-        elif which == "own":
-            play = case.plays[min(self.calls[name, how], len(case.plays) - 1)]
-            self.calls[name, how] += 1
-        self.playing[name] += 1
-        try:
-            await play(reader, writer)
-            if not writer.is_closing():
-                await writer.drain()
-        finally:
-            self.playing[name] -= 1
-
-
-@asynccontextmanager
-async def changing() -> AsyncIterator[Changing]:
-    fake = Changing()
-    server = await asyncio.start_server(fake.answer, "127.0.0.1", 0)
-    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield fake
-    finally:
-        server.close()
+        if again or which != "own":
+            return name, self.play if again else case.fallback or self.play
+        self.calls[name, how] += 1
+        return name, case.plays[min(self.calls[name, how], len(case.plays)) - 1]
 
 
 def agents(url: str, adapter: str) -> Iterator[Any]:
@@ -110,7 +81,7 @@ async def everything(adapter: str) -> Asked:
     if adapter == "litellm":
         # Its import takes seconds, which belong to no call.
         import_litellm()
-    async with changing() as fake:
+    async with listening(Changing(OK)) as fake:
         runtime = Runtime(list(agents(fake.url, adapter)), lookup=environment({}))
         with running(runtime) as server:
             client = httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False)

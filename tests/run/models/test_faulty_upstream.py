@@ -8,13 +8,11 @@ import json
 import resource
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -24,7 +22,7 @@ from retinue.run.references import environment
 from retinue.run.runtime import Runtime
 from retinue.testing import agent, route
 from run.models.broken_upstreams import CUT, REFUSED
-from run.models.fake_upstream import Play, Upstream
+from run.models.fake_upstream import Many, Play, listening
 from run.models.odd_upstreams import ENDS, RIGHT, TOOLS
 from run.models.upstream_plays import TEXT
 from serve.serving import running
@@ -48,32 +46,12 @@ ALL: dict[str, Play] = {
 }
 
 
-class Faulty(Upstream):
-    """An upstream whose first path segment names the fault; `playing` counts what is under way."""
+class Faulty(Many):
+    """An upstream whose first path segment names the fault."""
 
-    def __init__(self) -> None:
-        super().__init__(RIGHT["plain"])
-        self.playing: Counter[str] = Counter()
-
-    async def respond(
-        self,
-        request: tuple[str, Any],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        head, body = request
-        self.requests.clear()
-        name = unquote(head.split(" ")[1].split("/")[1])
-        play = ALL[name]
-        if any(message["role"] == "tool" for message in body["messages"]):
-            play = getattr(play, "then", play)
-        self.playing[name] += 1
-        try:
-            await play(reader, writer)
-            if not writer.is_closing():
-                await writer.drain()
-        finally:
-            self.playing[name] -= 1
+    def played(self, path: list[str], *, again: bool) -> tuple[str, Play]:
+        play = ALL[path[0]]
+        return path[0], getattr(play, "then", play) if again else play
 
 
 @dataclass
@@ -88,17 +66,6 @@ class Outcome:
     seconds: float
     after: int = 0
     left: int = 0
-
-
-@asynccontextmanager
-async def faulty() -> AsyncIterator[Faulty]:
-    fake = Faulty()
-    server = await asyncio.start_server(fake.answer, "127.0.0.1", 0)
-    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield fake
-    finally:
-        server.close()
 
 
 def agents(url: str, adapter: str) -> list[Any]:
@@ -171,7 +138,7 @@ async def everything(adapter: str) -> dict[tuple[str, bool], Outcome]:
     names = list(ALL)
     plain = f"a{names.index('plain')}"
     gate = asyncio.Semaphore(AT_ONCE)
-    async with faulty() as fake:
+    async with listening(Faulty(RIGHT["plain"])) as fake:
         runtime = Runtime(agents(fake.url, adapter), lookup=environment({}))
         with running(runtime) as server:
             client = httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False)
