@@ -368,3 +368,16 @@ async def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert "proxy-authorization: basic " in through.lower()
     assert past.startswith("POST /v1/chat/completions ")
     assert "proxy-authorization" not in past.lower()
+
+
+async def test_text_that_comes_with_an_error_is_given_before_it() -> None:
+    failed = {"error": {"message": "sk-secret", "code": 500}}
+    together = (chunk({"content": "7 "}), chunk({"content": "loaves"}), failed)
+    heard: list[ModelEvent] = []
+    async with upstream(plays(*together)) as fake:
+        async with opened(Deployment(model="openai/m", api_base=fake.url, api_key=KEY)) as direct:
+            with pytest.raises(ModelError) as caught:
+                async for found in direct.stream(HELLO):
+                    heard.append(found)  # noqa: PERF401 - what came before the error counts
+    assert heard == [TextDelta("7 loaves")]
+    assert caught.value.kind == "truncated"

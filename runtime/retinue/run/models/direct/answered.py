@@ -49,15 +49,21 @@ async def answered(
         while not reply.done:
             piece = await source.read(until)
             if not piece:
-                for event in _events(_last(reply, answer), answer, source, model):
+                events, error = _events(_last(reply, answer), answer, source, model)
+                for event in events:
                     yield event
+                if error:
+                    raise error
                 break
             for number, part in enumerate(reply.unpacked(piece)):
                 if number:
                     # A little that is packed may be a lot: others have their turn in between.
                     await asyncio.sleep(0)
-                for event in _events(reply.take(part), answer, source, model):
+                events, error = _events(reply.take(part), answer, source, model)
+                for event in events:
                     yield event
+                if error:
+                    raise error
             if answer.finished and until is None:
                 until = asyncio.get_running_loop().time() + _AFTER_FINISH
         if not answer.finished:
@@ -81,16 +87,18 @@ def _last(reply: Reply, answer: Answer) -> list[object]:
 
 def _events(
     chunks: Iterable[object], answer: Answer, source: Source, model: str
-) -> list[ModelEvent]:
+) -> tuple[list[ModelEvent], ModelError | None]:
+    """What the chunks say, and the error that they end with, if one of them tells of it."""
     events: list[ModelEvent] = []
+    error: ModelError | None = None
     for chunk in chunks:
-        told = failure(mapping(chunk), model, started=source.started)
-        if told:
-            raise told
+        error = failure(mapping(chunk), model, started=source.started or bool(events))
+        if error:
+            break
         events += answer.take(chunk)
     if events:
         source.started = True
-    return list(_joined(events)) if len(events) > 1 else events
+    return (list(_joined(events)) if len(events) > 1 else events), error
 
 
 def _joined(events: Iterable[ModelEvent]) -> Iterator[ModelEvent]:
