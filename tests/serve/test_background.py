@@ -109,11 +109,11 @@ def test_a_failure_is_told(stored, stream):
         if stream:
             events = iter(begun)
             begun = next(events).response
-            with pytest.raises(openai.APIError, match="the model is down"):
+            with pytest.raises(openai.APIError, match="The model is down"):
                 list(events)
         done = over(client, begun)
         assert (done.status, done.error.code) == ("failed", "server_error")
-        assert done.error.message == "the model is down"
+        assert done.error.message == "The model is down."
         with pytest.raises(openai.BadRequestError) as refused:
             ask(client, previous_response_id=done.id)
     assert refused.value.code == "previous_response_not_found"

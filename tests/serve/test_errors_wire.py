@@ -81,6 +81,7 @@ def test_clients_are_told_not_to_repeat_what_cannot_work(kind):
 def test_a_run_out_of_time():
     told = answer(RunError("the run did not finish within its limit of 110 s"))
     assert (told.status, told.code) == (504, "run_timeout")
+    assert told.message == "The run did not finish within its limit of 110 s."
 
 
 def test_a_request_error_passes_its_own_words_on():

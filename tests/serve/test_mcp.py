@@ -171,7 +171,7 @@ async def test_a_server_that_stops_lets_a_call_finish(era: str) -> None:
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        (ScriptedModel([ModelError("rate_limit", "the model is busy")]), "the model is busy"),
+        (ScriptedModel([ModelError("rate_limit", "the model is busy")]), "The model is busy."),
         (ScriptedModel([ValueError("secret-of-ours")]), "The server failed"),
     ],
 )

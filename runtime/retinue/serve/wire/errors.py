@@ -122,7 +122,11 @@ def answer(error: BaseException) -> ErrorAnswer:
         return _model_error(error)
     if isinstance(error, RunError):
         return ErrorAnswer(
-            status=504, type=_SERVER, message=str(error), code="run_timeout", headers=_NO_RETRY
+            status=504,
+            type=_SERVER,
+            message=_sentence(error),
+            code="run_timeout",
+            headers=_NO_RETRY,
         )
     if isinstance(error, NotReadyError):
         return ErrorAnswer(
@@ -181,8 +185,14 @@ def _model_error(error: ModelError) -> ErrorAnswer:
         headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
     param = "messages" if error.kind == "context_window" else None
     return ErrorAnswer(
-        status=status, type=kind, message=str(error), param=param, code=code, headers=headers
+        status=status, type=kind, message=_sentence(error), param=param, code=code, headers=headers
     )
+
+
+def _sentence(error: RunError | ModelError) -> str:
+    """What it says, which elsewhere stands within a sentence."""
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 STOPPING = ErrorAnswer(
