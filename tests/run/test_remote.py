@@ -10,13 +10,14 @@ import pytest
 
 from retinue.agent import Databricks, Http, Limits, RemoteAgent
 from retinue.errors import MissingReferenceError
+from retinue.route import Price
 from retinue.run.caller import Caller
-from retinue.run.events import Event, RunFinished, ToolFinished, ToolResult
+from retinue.run.events import Event, RunFinished, ToolFinished, ToolResult, Usage
 from retinue.run.messages import Message
 from retinue.run.references import environment
 from retinue.run.remote import MAX_DEPTH
 from retinue.run.runtime import Runtime
-from retinue.testing import ScriptedModel, agent, calls, says
+from retinue.testing import ScriptedModel, agent, calls, route, says
 from retinue.values import Ref, Template
 from run.fake_workspace import FakeWorkspace, opened
 from run.models.fake_upstream import (
@@ -51,7 +52,8 @@ async def asked(
     """What a run that asks the agent elsewhere had from it."""
     name = f"ask_{remote.name}"
     model = ScriptedModel(calls((name, {"question": "How much?"})), says("It was 7."))
-    lead = agent("lead", remote_agents=(remote,), limits=Limits(**limits))
+    free = route("scripted/model", price=Price(input=0.0, output=0.0))
+    lead = agent("lead", model=free, remote_agents=(remote,), limits=Limits(**limits))
     lookup = environment(env or {})
     async with Runtime([lead], models={"scripted": lambda _d, _l: model}, lookup=lookup) as runtime:
         async with aclosing(runtime.run("lead", [Message("user", "?")], caller=caller)) as events:
@@ -75,7 +77,7 @@ async def test_an_agent_elsewhere_is_asked_and_what_it_spends_counts() -> None:
         result, end, model = await asked(remote, env=env, caller=Caller(session="s"))
     assert (result.text, result.is_error) == ("7 loaves", False)
     assert (end.usage.input_tokens, end.usage.output_tokens) == (10 + 30 + 10, 5 + 12 + 3)
-    assert end.usage.cost_usd is None or end.usage.cost_usd >= 0
+    assert end.usage.cost_usd == 0.0
     (tool,) = model.requests[0].tools
     assert (tool.name, tool.description) == ("ask_billing", "Ask the agent billing. Bills.")
     (request,) = there.requests
@@ -85,6 +87,44 @@ async def test_an_agent_elsewhere_is_asked_and_what_it_spends_counts() -> None:
     sent = headers(request)
     assert sent["authorization"] == "Bearer key-of-billing"
     assert (sent["x-team"], sent["x-retinue-depth"], sent["x-session-id"]) == ("a", "1", "s")
+
+
+async def test_what_a_retinue_spends_there_costs_the_run_here() -> None:
+    turn = says("7 loaves", usage=Usage(30, 12, cost_usd=0.25))
+    with running(LoopRuntime(ScriptedModel(turn))) as there:
+        remote = replace(at(f"{there.url}/v1"), agent="tester")
+        result, end, _ = await asked(remote)
+        assert result.text == "7 loaves"
+        assert end.usage.cost_usd == pytest.approx(0.25)
+        # Nobody else is told.
+        async with there.async_http as http:
+            body = {"model": "tester", "messages": [{"role": "user", "content": "?"}]}
+            answer = await http.post("/v1/chat/completions", json={**body, "stream": True})
+    assert answer.status_code == 200
+    assert "cost" not in answer.text
+
+
+@pytest.mark.parametrize("told", [-1.0, True, "a lot", None])
+async def test_a_cost_that_is_none_is_not_counted(told: Any) -> None:
+    final = {**chunk({}, "stop", usage=USED), "x_retinue": {"cost_usd": told}}
+    async with upstream(plays(chunk({"content": "7"}), final)) as there:
+        _, end, _ = await asked(at(there.url))
+    assert end.usage.cost_usd == 0.0
+    assert end.usage.output_tokens == 5 + 12 + 3
+
+
+async def test_under_a_limit_agents_elsewhere_are_asked_one_at_a_time() -> None:
+    asking = calls(*[("ask_billing", {"question": "?"})] * 3, usage=Usage(10, 5))
+    async with upstream(plays(*SEVEN)) as there:
+        lead = agent("lead", remote_agents=(at(there.url),), limits=Limits(max_tokens=50))
+        model = ScriptedModel(asking, says("ok"))
+        async with Runtime([lead], models={"scripted": lambda _d, _l: model}) as runtime:
+            async with aclosing(runtime.run("lead", [Message("user", "?")])) as events:
+                heard = [event async for event in events]
+    texts = [event.result.text for event in heard if isinstance(event, ToolFinished)]
+    assert len(there.requests) == 1
+    assert texts.count("7 loaves") == 1
+    assert sum("has met its max_tokens" in text for text in texts) == 2
 
 
 async def test_its_steps_are_structured_content() -> None:

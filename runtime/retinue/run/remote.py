@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from retinue.agent import RemoteAgent
+from retinue.agent import Limits, RemoteAgent
 from retinue.errors import MissingReferenceError, ModelError, ToolError
+from retinue.run.budget import Budget
 from retinue.run.context import RunContext
 from retinue.run.deadline import Deadline
 from retinue.run.events import (
@@ -74,6 +75,16 @@ class Remote:
             raise ToolError(f"{name} could not answer: {error}.") from None
 
     async def _asked(self, question: str, context: RunContext) -> ToolResult:
+        # Nobody knows what it will take: where that is limited, one is asked at a time.
+        budget = Budget(Limits(), context.budget)
+        try:
+            if cause := await budget.begin_answer(()):
+                raise ToolError(f"{self.agent.name} can't be asked: the run has met its {cause}.")
+            return await self._heard(question, context, budget)
+        finally:
+            budget.end_answer()
+
+    async def _heard(self, question: str, context: RunContext, budget: Budget) -> ToolResult:
         end = asyncio.get_running_loop().time() + self.agent.timeout
         deadline = Deadline(min(end, context.budget.end))
 
@@ -87,8 +98,7 @@ class Remote:
             async for event in events:
                 answer.take(event)
         if answer.finish is not None:
-            # What it costs there isn't told.
-            context.budget.spend(answer.finish.usage.costing(0.0))
+            budget.spend(answer.finish.usage)
         return answer.result(self.agent.name)
 
     def _late(self) -> ModelError:

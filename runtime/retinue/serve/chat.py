@@ -41,13 +41,21 @@ def _prepared(runtime: Runtime, body: bytes, scope: Scope) -> Streamed | Whole:
     steps = steps_mode(header(scope, STEPS_HEADER), agent.serving.steps)
     head = Head(request.model or agent.name, agent.digest)
     record.said = heard(request.messages, agent.serving.system_messages)
+    caller = record.caller(request.metadata)
     run = runtime.run(
         agent.name,
         record.said,
         options=request.options,
-        caller=record.caller(request.metadata),
+        caller=caller,
         request=record,
     )
     if request.stream:
-        return Streamed(run, ChatStream(head, include_usage=request.include_usage, steps=steps))
+        stream = ChatStream(
+            head,
+            include_usage=request.include_usage,
+            steps=steps,
+            # To another agent, which counts it to its own run.
+            costs=caller.depth > 0,
+        )
+        return Streamed(run, stream)
     return Whole(run, ChatAnswer(head, request.metadata, steps=steps))

@@ -4,6 +4,7 @@ A whole completion is a chunk too, whose `message` is all of it.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +72,7 @@ class Answer:
         self._by_index: dict[object, _Call] = {}
         self._reason: str | None = None
         self._usage = Usage()
+        self._cost: float | None = None
         self._thinking = Thinking()
         self._size = 0
 
@@ -103,6 +105,7 @@ class Answer:
             yield from self._take_delta(mapping(delta), is_whole=is_whole)
         if reason := text(choice.get("finish_reason")):
             self._reason = reason
+            self._cost = _cost(chunk.get("x_retinue"))
 
     def _take_delta(self, delta: Mapping[str, Any], *, is_whole: bool) -> Iterator[ModelEvent]:
         content = delta.get("content")
@@ -162,7 +165,8 @@ class Answer:
                 raise ModelError("truncated", "the model wanted to call a tool and sent no call")
             for call in self._calls:
                 yield ToolCall(call.id, call.name, "".join(call.arguments))
-        yield ModelFinished(reason, self._usage)
+        used = self._usage if self._cost is None else self._usage.costing(self._cost)
+        yield ModelFinished(reason, used)
 
     def _take_call(self, piece: Mapping[str, Any], place: object) -> None:
         function = mapping(piece.get("function") or {})
@@ -212,6 +216,14 @@ def _first(choices: Any) -> Mapping[str, Any] | None:
         if not found.get("index"):
             return found
     return None
+
+
+def _cost(told: Any) -> float | None:
+    """US dollars, as an agent of ours tells another; None where they aren't told."""
+    dollars = told.get("cost_usd") if isinstance(told, Mapping) else None
+    if isinstance(dollars, bool) or not isinstance(dollars, int | float):
+        return None
+    return float(dollars) if 0 <= dollars < math.inf else None
 
 
 def _usage(given: Mapping[str, Any]) -> Usage:

@@ -57,7 +57,12 @@ class ChatStream:
     """The frames of one streamed answer: give it every event in turn, and send what it returns."""
 
     def __init__(
-        self, head: Head, *, include_usage: bool = False, steps: StepsMode = "reasoning"
+        self,
+        head: Head,
+        *,
+        include_usage: bool = False,
+        steps: StepsMode = "reasoning",
+        costs: bool = False,
     ) -> None:
         start = b"data: " + orjson.dumps(head.fields("chat.completion.chunk"))[:-1]
         self._start = start + b',"choices":['
@@ -69,6 +74,7 @@ class ChatStream:
         self._thinking = _Lines()
         self._steps = steps
         self._include_usage = include_usage
+        self._costs = costs
         self._begun = False
         self.finish: RunFinished | None = None
 
@@ -127,7 +133,7 @@ class ChatStream:
         if event.approvals:
             self._text.next_turn()
             last += self._delta(self._content, self._text.add(questions(event)))
-        last += self._empty(_extension(event), event.reason)
+        last += self._empty(_extension(event, costs=self._costs), event.reason)
         if self._include_usage:
             last += self._start + b'],"usage":' + orjson.dumps(usage(event.usage)) + b"}\n\n"
         return self._opening() + last + _DONE
@@ -231,11 +237,17 @@ def call_object(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _extension(finish: RunFinished, steps: list[Step | Shortening] | None = None) -> dict[str, Any]:
-    """What OpenAI has no key for: the steps, the limit that stopped the run, open questions."""
+def _extension(
+    finish: RunFinished, steps: list[Step | Shortening] | None = None, *, costs: bool = False
+) -> dict[str, Any]:
+    """What OpenAI has no key for: the steps, the limit that stopped the run, open questions, and
+    what it cost where that is known and to be told.
+    """
     told: dict[str, Any] = {"steps": [step.object for step in steps]} if steps else {}
     if finish.cause:
         told["stopped_by"] = finish.cause
+    if costs and finish.usage.cost_usd is not None:
+        told["cost_usd"] = finish.usage.cost_usd
     if finish.approvals:
         told["approvals"] = [_approval(one) for one in finish.approvals]
     return {EXTENSION: told} if told else {}
