@@ -12,7 +12,7 @@ from retinue.agent import Databricks, Http, Limits, RemoteAgent
 from retinue.errors import MissingReferenceError
 from retinue.route import Price
 from retinue.run.caller import Caller
-from retinue.run.events import Event, RunFinished, ToolFinished, ToolResult, Usage
+from retinue.run.events import Event, RunFinished, ToolFinished, ToolProgressed, ToolResult, Usage
 from retinue.run.messages import Message
 from retinue.run.references import environment
 from retinue.run.remote import MAX_DEPTH
@@ -21,9 +21,11 @@ from retinue.testing import ScriptedModel, agent, calls, route, says
 from retinue.values import Ref, Template
 from run.fake_workspace import FakeWorkspace, opened
 from run.models.fake_upstream import (
+    STREAM,
     Play,
     Upstream,
     chunk,
+    event,
     plays,
     refuses,
     sends,
@@ -132,6 +134,33 @@ async def test_its_steps_are_structured_content() -> None:
     async with upstream(plays(steps, *SEVEN)) as there:
         result, _, _ = await asked(at(there.url))
     assert result.structured == {"steps": "Calling sql: q=1\n"}
+
+
+async def test_its_steps_are_told_as_they_come() -> None:
+    heard_one = asyncio.Event()
+
+    async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM + event(chunk({"reasoning_content": "Calling sql: q=1\nCall"})))
+        # It goes on only once the first is heard.
+        await asyncio.wait_for(heard_one.wait(), 10)
+        rest = (chunk({"reasoning_content": "ing sql: q=2\n\n"}), *SEVEN)
+        writer.write(b"".join(map(event, rest)) + event(b"[DONE]"))
+
+    asking = calls(("ask_billing", {"question": "?"}))
+    lines: list[tuple[str, str]] = []
+    async with upstream(play) as there:
+        lead = agent("lead", remote_agents=(at(there.url),))
+        model = ScriptedModel(asking, says("ok"))
+        async with Runtime([lead], models={"scripted": lambda _d, _l: model}) as runtime:
+            async with aclosing(runtime.run("lead", [Message("user", "?")])) as events:
+                async for one in events:
+                    if isinstance(one, ToolProgressed):
+                        heard_one.set()
+                        lines.append((one.call.name, one.line))
+                    elif isinstance(one, ToolFinished):
+                        lines.append((one.call.name, one.result.text))
+    told = ["Calling sql: q=1", "Calling sql: q=2", "7 loaves"]
+    assert lines == [("ask_billing", line) for line in told]
 
 
 MOVED = b"HTTP/1.1 302 X\r\nlocation: http://evil\r\ncontent-length: 0\r\n\r\n"

@@ -18,6 +18,7 @@ from retinue.run.events import (
     RunFinished,
     TextDelta,
     ToolFinished,
+    ToolProgressed,
     ToolResult,
     ToolStarted,
     TurnStarted,
@@ -171,6 +172,20 @@ def test_a_shortened_conversation_is_a_step():
     assert whole(events, "extension")["x_retinue"] == {"steps": [told]}
     (drawn,) = [c["event"] for c in frames(events, steps="openwebui") if "event" in c]
     assert drawn["data"] == {"description": line, "done": True}
+
+
+def test_what_a_tool_under_way_tells_is_a_step():
+    line = "add: half done"
+    events = [*RUN[:-1], ToolProgressed(CALL, "half done"), RUN[-1]]
+    assert f"{line}\n" in deltas(frames(events), "reasoning_content")
+    assert f"{line}\n" in whole(events)["choices"][0]["message"]["reasoning_content"]
+    steps = [c["x_retinue"]["step"] for c in frames(events, steps="extension") if "x_retinue" in c]
+    told = {"id": "c1", "tool": "add", "status": "in_progress", "text": "half done"}
+    assert told in steps
+    assert told not in whole(events, "extension")["x_retinue"]["steps"]
+    drawn = [c["event"]["data"] for c in frames(events, steps="openwebui") if "event" in c]
+    assert {"description": line, "done": False} in drawn
+    assert "half done" not in json.dumps(frames(events, steps="off"))
 
 
 def test_steps_as_open_webui_draws_them():

@@ -15,6 +15,7 @@ from retinue.run.events import (
     RunFinished,
     TextDelta,
     ToolFinished,
+    ToolProgressed,
     ToolStarted,
 )
 
@@ -62,6 +63,8 @@ class Transcript:
             self._tell(event.summary)
         elif isinstance(event, ToolStarted):
             self._tell(f"→ {event.call.name} {event.call.arguments}")
+        elif isinstance(event, ToolProgressed):
+            self._tell(f"  {event.call.name}: {event.line}")
         elif isinstance(event, ToolFinished):
             mark = "✗" if event.result.is_error else "✓"
             self._tell(f"{mark} {event.call.name} {event.seconds:.2f} s")

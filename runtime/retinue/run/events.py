@@ -170,6 +170,14 @@ class ToolStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolProgressed:
+    """A tool under way tells a line of what it does, such as a step of an agent elsewhere."""
+
+    call: ToolCall
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished:
     """A tool call has its answer, after `seconds`. Calls of one turn finish in any order."""
 
@@ -232,6 +240,7 @@ Event = (
     | Compacted
     | ModelFinished
     | ToolStarted
+    | ToolProgressed
     | ToolFinished
     | ApprovalRequested
     | RunFinished

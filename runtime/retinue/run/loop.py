@@ -5,17 +5,19 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from retinue.agent import Limits
 from retinue.run.approval import Resumed
 from retinue.run.budget import Budget
 from retinue.run.context import RunContext
 from retinue.run.deadline import Deadline
-from retinue.run.events import Event, ToolFinished, ToolStarted, TurnStarted
+from retinue.run.events import Event, ToolFinished, ToolProgressed, ToolStarted, TurnStarted
 from retinue.run.messages import Message, ToolCall
 from retinue.run.options import RunOptions
 from retinue.run.ports import Model, ModelRequest, Toolbox
 from retinue.run.progress import Progress
+from retinue.run.telling import Telling
 from retinue.run.turn import Turn
 
 
@@ -84,7 +86,7 @@ async def run(
 
 async def _act(
     progress: Progress, toolbox: Toolbox, context: RunContext
-) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+) -> AsyncGenerator[ToolStarted | ToolProgressed | ToolFinished, None]:
     """Make the calls of the last turn, and see whether the run goes on."""
     results = _call_all(progress.calls_to_make, progress.under, toolbox, context)
     async with aclosing(results):
@@ -109,13 +111,14 @@ async def _call_all(
     under: Mapping[str, Resumed],
     toolbox: Toolbox,
     context: RunContext,
-) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
-    """Start every call at once; yield each as it finishes, until the deadline.
+) -> AsyncGenerator[ToolStarted | ToolProgressed | ToolFinished, None]:
+    """Start every call at once; yield what each tells, and each as it finishes, until the deadline.
 
     `under` are the runs under calls, by the calls' ids, that go on.
     """
+    telling = Telling()
     tasks = {
-        asyncio.create_task(_timed(call, toolbox, _within(context, under.get(call.id))))
+        asyncio.create_task(_timed(call, toolbox, _within(context, under.get(call.id)), telling))
         for call in calls
     }
     pending = set(tasks)
@@ -124,12 +127,14 @@ async def _call_all(
             yield ToolStarted(call)
         while pending:
             left = max(0.0, context.budget.end - asyncio.get_running_loop().time())
-            done, pending = await asyncio.wait(
-                pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
-            )
+            waited: set[asyncio.Future[Any]] = {*pending, telling.told}
+            done, _ = await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 return
-            for task in done:
+            for line in telling.take():
+                yield line
+            finished, pending = pending & done, pending - done
+            for task in finished:
                 yield task.result()
     finally:
         for task in tasks:
@@ -142,7 +147,10 @@ def _within(context: RunContext, resumed: Resumed | None) -> RunContext:
     return context if resumed is None else replace(context, resumed=resumed)
 
 
-async def _timed(call: ToolCall, toolbox: Toolbox, context: RunContext) -> ToolFinished:
+async def _timed(
+    call: ToolCall, toolbox: Toolbox, context: RunContext, telling: Telling
+) -> ToolFinished:
+    telling.begin(call)
     start = time.monotonic()
     result = await toolbox.call(call, context)
     return ToolFinished(call, result, time.monotonic() - start)

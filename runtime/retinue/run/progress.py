@@ -15,6 +15,7 @@ from retinue.run.events import (
     StopCause,
     TextDelta,
     ToolFinished,
+    ToolProgressed,
     ToolResult,
     ToolStarted,
 )
@@ -193,9 +194,11 @@ class Progress:
             unique.append(fresh)
         return tuple(unique)
 
-    def note(self, event: ToolStarted | ToolFinished) -> ToolStarted | ToolFinished | None:
+    def note(
+        self, event: ToolStarted | ToolProgressed | ToolFinished
+    ) -> ToolStarted | ToolProgressed | ToolFinished | None:
         """Keep a result; the event, if it is to be shown. A call that waits has no result yet."""
-        if isinstance(event, ToolStarted):
+        if not isinstance(event, ToolFinished):
             return event
         call, result = event.call, event.result
         if result.paused and not self._callers_calls:

@@ -5,6 +5,7 @@ each other come to an end.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from retinue.run.messages import Message
 from retinue.run.models.direct.answered import answered
 from retinue.run.ports import Lookup, ModelRequest
 from retinue.run.remote_address import RemoteAddress
+from retinue.run.telling import tell
 
 if TYPE_CHECKING:
     from retinue.run.models.direct.exchange import Exchange
@@ -91,7 +93,7 @@ class Remote:
         async def post(request: ModelRequest) -> "Exchange":
             return await self._post(request, context)
 
-        answer = _Answer()
+        answer = _Answer(tell.get())
         request = ModelRequest(messages=(Message("user", question),))
         stream = answered(post, request, self.agent.name)
         async with aclosing(deadline.within(stream, self._late)) as events:
@@ -131,8 +133,10 @@ class Remote:
 class _Answer:
     """What has come in of an answer."""
 
+    tell: Callable[[str], None]
     text: str = ""
     steps: str = ""
+    told: int = 0
     finish: ModelFinished | None = None
 
     def take(self, event: ModelEvent) -> None:
@@ -142,8 +146,16 @@ class _Answer:
                 raise ModelError("bad_output", f"its answer is longer than {_LONGEST_ANSWER:,}")
         elif isinstance(event, ReasoningDelta):
             self.steps = (self.steps + event.text)[:_LONGEST_STEPS]
+            self._tell()
         elif isinstance(event, ModelFinished):
             self.finish = event
+
+    def _tell(self) -> None:
+        """Tell the lines that are whole by now."""
+        while (end := self.steps.find("\n", self.told)) >= 0:
+            line, self.told = self.steps[self.told : end].strip(), end + 1
+            if line:
+                self.tell(line)
 
     def result(self, name: str) -> ToolResult:
         text = self.text

@@ -30,7 +30,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from retinue import __version__
 from retinue.agent import Agent
-from retinue.run.events import RunFinished, ToolFinished, ToolStarted
+from retinue.run.events import RunFinished, ToolFinished, ToolProgressed, ToolStarted
 from retinue.run.options import RunOptions
 from retinue.run.runtime import Runtime
 from retinue.serve.access import HUNG_UP, record_of
@@ -199,7 +199,7 @@ class AgentsServer:
                 if isinstance(event, RunFinished):
                     record.finish, record.usage = event, event.usage
                     return result_of(agent, event)
-                if isinstance(event, ToolStarted | ToolFinished):
+                if isinstance(event, ToolStarted | ToolProgressed | ToolFinished):
                     steps += 1
                     await _tell(context, agent, steps, step(event).line)
         raise RuntimeError("the run ended without saying so")

@@ -17,13 +17,12 @@ import orjson
 
 from retinue.run.events import (
     ApprovalRequested,
-    Compacted,
     Event,
     ReasoningDelta,
     RefusalDelta,
     RunFinished,
     TextDelta,
-    ToolFinished,
+    ToolProgressed,
     ToolStarted,
     TurnStarted,
     Usage,
@@ -31,7 +30,7 @@ from retinue.run.events import (
 from retinue.run.messages import ToolCall
 from retinue.serve.wire.chat_approval import questions
 from retinue.serve.wire.errors import ErrorAnswer
-from retinue.serve.wire.steps import Shortening, Step, StepEvent, StepsMode, step
+from retinue.serve.wire.steps import Progress, Shortening, Step, StepEvent, StepsMode, step
 
 EXTENSION = "x_retinue"
 _DONE = b"data: [DONE]\n\n"
@@ -87,7 +86,7 @@ class ChatStream:
             return self._delta(self._reasoning, self._thinking.add(text)) if text else b""
         if isinstance(event, TurnStarted):
             self._text.next_turn()
-        elif isinstance(event, ToolStarted | ToolFinished | Compacted):
+        elif isinstance(event, StepEvent):
             return self._opening() + self._step(event)
         elif isinstance(event, RefusalDelta):
             start = self._delta_start + b'"refusal":'
@@ -168,7 +167,7 @@ class ChatAnswer:
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._mode = steps
-        self._steps: list[Step | Shortening] = []
+        self._steps: list[Step | Progress | Shortening] = []
         self.finish: RunFinished | None = None
 
     def add(self, event: Event) -> None:
@@ -188,7 +187,7 @@ class ChatAnswer:
             if event.approvals:
                 self._text.next_turn()
                 self._content.append(self._text.add(questions(event)))
-        elif isinstance(event, ToolStarted | ToolFinished | Compacted):
+        elif isinstance(event, StepEvent):
             self._step(event)
 
     def _step(self, event: StepEvent) -> None:
@@ -196,7 +195,7 @@ class ChatAnswer:
             line = step(event).line
             if line:
                 self._reasoning.append(self._thinking.line(line))
-        elif self._mode == "extension" and not isinstance(event, ToolStarted):
+        elif self._mode == "extension" and not isinstance(event, ToolStarted | ToolProgressed):
             self._steps.append(step(event))
 
     def body(self) -> bytes:
@@ -238,7 +237,10 @@ def call_object(call: ToolCall) -> dict[str, Any]:
 
 
 def _extension(
-    finish: RunFinished, steps: list[Step | Shortening] | None = None, *, costs: bool = False
+    finish: RunFinished,
+    steps: list[Step | Progress | Shortening] | None = None,
+    *,
+    costs: bool = False,
 ) -> dict[str, Any]:
     """What OpenAI has no key for: the steps, the limit that stopped the run, open questions, and
     what it cost where that is known and to be told.

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from retinue.errors import RequestError
-from retinue.run.events import Compacted, ToolFinished, ToolStarted
+from retinue.run.events import Compacted, ToolFinished, ToolProgressed, ToolStarted
 
 StepsMode = Literal["reasoning", "extension", "openwebui", "off"]
 HEADER = "x-retinue-steps"
@@ -117,13 +117,40 @@ class Shortening:
         return {"type": "status", "data": {"description": self.line, "done": True}}
 
 
-StepEvent = ToolStarted | ToolFinished | Compacted
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a tool under way tells, as it is shown."""
+
+    id: str
+    tool: str
+    text: str
+
+    @property
+    def line(self) -> str:
+        """What a reader is told."""
+        return f"{self.tool}: {self.text}"
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The step for programs."""
+        return {"id": self.id, "tool": self.tool, "status": "in_progress", "text": self.text}
+
+    @property
+    def status_event(self) -> dict[str, Any]:
+        """Open WebUI's status event."""
+        return {"type": "status", "data": {"description": self.line, "done": False}}
 
 
-def step(event: StepEvent) -> Step | Shortening:
+StepEvent = ToolStarted | ToolProgressed | ToolFinished | Compacted
+
+
+def step(event: StepEvent) -> Step | Progress | Shortening:
     """The step that this event is."""
     if isinstance(event, Compacted):
         return Shortening(event)
+    if isinstance(event, ToolProgressed):
+        name = _short(event.call.name, _LONGEST_ARGUMENTS)
+        return Progress(event.call.id, name, _short(event.line, _LONGEST_RESULT))
     call = event.call
     arguments = _arguments(call.arguments)
     name = _short(call.name, _LONGEST_ARGUMENTS)
