@@ -69,9 +69,8 @@ def store_address(
     None where it is off, as it is by default in a Databricks App, whose disk is lost. `app` is the
     name of the one that this is, which has a schema of that name to itself: others would take up
     its runs, and have no rights to its tables. A database that the bundle makes is the apps':
-    elsewhere it is the usual file.
-    `text` replaces the references in what the files say. Raises StoreError for what is no store's
-    URL, and what `text` does.
+    elsewhere it is the usual file. `text` replaces the references in what the files say. Raises
+    StoreError for what is no store's URL, and what `text` does.
     """
     address = _database(store, root, given, app is not None, text)
     if address and not address.file and _SEARCH_PATH not in (address.url or ""):
