@@ -51,6 +51,8 @@ def test_what_can_t_be_deployed_is_told_also_quietly(retinue, project):
     assert done.returncode == 2
     assert done.stderr.startswith("error: helper: `auth: {mode: api_key}` needs keys")
     assert not (project / "bundles").exists()
+    (project / "retinue.yaml").write_text("store: {lakebase: {project: lake}}\n")
+    assert retinue("bundle", "-q").returncode == 0
 
 
 def test_what_a_person_has_to_grant_is_told(retinue, project):

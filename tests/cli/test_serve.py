@@ -126,6 +126,12 @@ def test_a_rate_that_is_none(retinue):
     assert "'often' is not a rate" in done.stderr
 
 
+def test_a_store_that_is_none(retinue):
+    done = retinue("serve", "--offline", "--port", "0", "--store", "elsewhere")
+    assert done.returncode == 2
+    assert "a store is sqlite:///PATH" in done.stderr
+
+
 def test_a_redis_that_is_none(retinue):
     done = retinue("serve", "--offline", "--port", "0", REDIS_URL="cache:6379")
     assert done.returncode == 2

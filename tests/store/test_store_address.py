@@ -74,11 +74,11 @@ def test_a_database_that_the_bundle_makes_is_the_apps_and_a_file_elsewhere():
     store = Store(lakebase=Lakebase(name=endpoint, database="retinue", project="agents"))
     place = "projects/agents-dev/branches/production/endpoints/primary"
     text = partial(resolved, lookup=environment({"RETINUE_STORE_ENDPOINT": place}))
-    found = store_address(store, ROOT, app=True, text=text)
-    assert found == Address(lake=Lake(place, "retinue", made=True))
+    found = store_address(store, ROOT, app="genie", text=text)
+    assert found == Address(lake=Lake(place, "retinue", made=True), schema="genie")
     assert store_address(store, ROOT) == Address(file=ROOT / ".retinue" / "state.db")
     with pytest.raises(MissingReferenceError, match="RETINUE_STORE_ENDPOINT"):
-        store_address(store, ROOT, app=True, text=partial(resolved, lookup=environment({})))
+        store_address(store, ROOT, app="genie", text=partial(resolved, lookup=environment({})))
 
 
 def test_an_address_shows_no_password():

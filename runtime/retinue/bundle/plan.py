@@ -159,10 +159,15 @@ def _unset(references: References) -> list[str]:
 
 
 def _keyless(agent: Agent) -> list[str]:
-    """An app's environment holds no keys but those that the files get from a secret."""
+    """An app's environment holds no keys but those that the files get from a secret; others are in
+    a store.
+    """
     if agent.auth is None or agent.auth.mode != "api_key" or agent.auth.keys is not None:
         return []
-    return ["`auth: {mode: api_key}` needs keys: add `keys: ${secret.scope/key}`"]
+    if agent.store and (agent.store.lakebase or agent.store.url not in (None, "off")):
+        return []
+    needed = "add `keys: ${secret.scope/key}`, or a `store` in retinue.yaml for `retinue keys`"
+    return [f"`auth: {{mode: api_key}}` needs keys: {needed}"]
 
 
 def _unfit(references: References) -> list[str]:

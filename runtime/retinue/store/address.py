@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from retinue.agent import Store
-from retinue.errors import StoreError
+from retinue.errors import ConfigurationError, StoreError
 from retinue.values import Text
 
 OFF = "off"
@@ -15,6 +15,10 @@ _POSTGRES = ("postgresql://", "postgres://")
 _SEARCH_PATH = "search_path"
 _FOLDER = ".retinue"
 _FILE = "state.db"
+
+
+class AddressError(StoreError, ConfigurationError):
+    """What is given for a store is none, or can't be used as this is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def store_address(
     name of the one that this is, which has a schema of that name to itself: others would take up
     its runs, and have no rights to its tables. A database that the bundle makes is the apps':
     elsewhere it is the usual file. `text` replaces the references in what the files say. Raises
-    StoreError for what is no store's URL, and what `text` does.
+    AddressError for what is no store's URL, and what `text` does.
     """
     address = _database(store, root, given, app is not None, text)
     if address and not address.file and _SEARCH_PATH not in (address.url or ""):
@@ -98,7 +102,9 @@ def _database(
 
 def _check_driver() -> None:
     if find_spec("psycopg") is None:
-        raise StoreError("a store in PostgreSQL needs its driver: pip install 'retinue[postgres]'")
+        raise AddressError(
+            "a store in PostgreSQL needs its driver: pip install 'retinue[postgres]'"
+        )
 
 
 def _at(url: str, root: Path) -> Address | None:
@@ -109,7 +115,7 @@ def _at(url: str, root: Path) -> Address | None:
         return Address(url=url)
     path = url.removeprefix(_SQLITE).partition("?")[0]
     if not url.startswith(_SQLITE) or not path or path.startswith(":"):
-        raise StoreError(
+        raise AddressError(
             "a store is sqlite:///PATH, postgresql://USER@HOST/DATABASE or off; what is given as "
             "store is none of these"
         )

@@ -8,7 +8,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from retinue.errors import StoreError
-from retinue.store.address import Address
+from retinue.store.address import Address, AddressError
 from retinue.store.lakebase import Lakebase
 
 WRITES = "retinue_writes"
@@ -59,7 +59,7 @@ def _postgres(address: Address, *, checked: bool) -> AsyncEngine:
         url = make_url(address.url or "").set(drivername=_DRIVER)
         return create_async_engine(url, connect_args=_CONNECT, hide_parameters=True, **pool)
     except ArgumentError:
-        raise StoreError("the store's URL can't be read") from None
+        raise AddressError("the store's URL can't be read") from None
 
 
 def _stay_in(engine: AsyncEngine, schema: str) -> None:
