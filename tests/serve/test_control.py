@@ -89,6 +89,7 @@ def test_metrics_count_what_was_asked(site):
     )
     assert 'retinue_requests_total{agent="",endpoint="/chat/completions",status="400"} 1.0' in ours
     assert 'retinue_requests_total{agent="",endpoint="/mcp",status="400"} 1.0' in ours
+    assert not any("_created{" in line for line in ours)
     assert 'retinue_tool_calls_total{agent="tester",tool="look"} 1.0' in ours
     assert 'retinue_tokens_total{agent="tester",kind="output"} 8.0' in ours
     assert "retinue_runs 0.0" in ours
