@@ -78,21 +78,21 @@ class Running:
 
     @property
     def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=10)
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=30)
 
     @property
     def async_client(self) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
-            base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=10
+            base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=30
         )
 
     @property
     def http(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
 
     @property
     def async_http(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
+        return httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False)
 
 
 def app_with(runtime: LoopRuntime | Stage, **said) -> FastAPI:
@@ -113,9 +113,9 @@ def running(runtime: LoopRuntime | Stage, *, protocol=None, **options) -> Iterat
     thread = threading.Thread(target=server.run, args=([listener.socket],), daemon=True)
     thread.start()
     try:
-        assert ready.wait(10), "the server did not start"
+        assert ready.wait(30), "the server did not start"
         yield Running(listener.url, runtime)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(30)
     assert not thread.is_alive()

@@ -186,7 +186,7 @@ def test_one_line_is_written_per_request(server, log):
         http.post(CHAT, json={"messages": [], "model": "support"})
         http.get("/health%0A%1B?q=secret")
     # The line is written when the answer has gone out, which the client may see first.
-    eventually(lambda: len(lines()) == 3, 5)
+    eventually(lambda: len(lines()) == 3, 30)
     one, two, three = lines()
     assert "method=POST path=/v1/chat/completions status=200 ms=" in one
     assert "agent=support input_tokens=10 output_tokens=1 request_id=mine" in one

@@ -25,7 +25,7 @@ def add(a: int, b: int) -> int:
 
 def ask(client, **options):
     return client.chat.completions.create(
-        **{"model": "tester", "messages": QUESTION, **options}, timeout=10
+        **{"model": "tester", "messages": QUESTION, **options}, timeout=30
     )
 
 

@@ -250,6 +250,6 @@ def test_a_session_is_written_to_the_log(serving, log):
         return next((one for one in told if one.endswith(f" request_id={name}")), "")
 
     # The line is written when the answer has gone out, which the client may see first.
-    eventually(lambda: all(map(line, asked)), 5)
+    eventually(lambda: all(map(line, asked)), 30)
     for name, session in zip(asked, ("s%201", "s-2", "auto-"), strict=True):
         assert f" session={session}" in line(name)

@@ -168,7 +168,7 @@ def test_pages_of_other_sites_store_and_delete_nothing(server):
 def test_an_upload_that_is_cut_leaves_nothing(server, kept):
     host, port = server.url.removeprefix("http://").split(":")
     form = _form(b"a.txt", b"x" * 100_000, purpose="user_data")
-    with socket.create_connection((host, int(port)), timeout=10) as line:
+    with socket.create_connection((host, int(port)), timeout=30) as line:
         head = (
             f"POST /v1/files HTTP/1.1\r\nhost: {host}\r\ncontent-type: {_FORM['content-type']}\r\n"
         )
@@ -179,7 +179,7 @@ def test_an_upload_that_is_cut_leaves_nothing(server, kept):
 
 def test_a_gigabyte_is_refused_before_it_is_sent(server):
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as line:
+    with socket.create_connection((host, int(port)), timeout=30) as line:
         head = (
             f"POST /v1/files HTTP/1.1\r\nhost: {host}\r\ncontent-type: {_FORM['content-type']}\r\n"
         )

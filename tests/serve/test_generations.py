@@ -35,7 +35,7 @@ class Site:
     def __init__(self, generations: Generations, server: Server, url: str) -> None:
         self.generations = generations
         self.server = server
-        self.http = httpx.Client(base_url=url, trust_env=False, timeout=10)
+        self.http = httpx.Client(base_url=url, trust_env=False, timeout=30)
 
     def reload(self, make):
         loop = self.server.loop
@@ -87,7 +87,7 @@ def test_the_next_app_answers_and_the_last_one_is_closed():
         assert served.answer() == "old"
         assert served.reload(lambda: app_for(new)) == ["tester"]
         assert served.answer() == "new"
-        eventually(lambda: not old.open, 5)
+        eventually(lambda: not old.open, 30)
         assert new.open
     assert not new.open
 
@@ -101,7 +101,7 @@ def test_a_run_under_way_ends_in_the_app_that_it_began_in():
         assert served.answer() == "new"
         assert old.open
         assert any("end" in line for line in lines)
-        eventually(lambda: not old.open, 5)
+        eventually(lambda: not old.open, 30)
 
 
 def broken():
@@ -147,9 +147,9 @@ def test_a_reload_that_is_cancelled_leaves_nothing_half_open():
         reloading = asyncio.run_coroutine_threadsafe(
             served.generations.reload(lambda: app_for(slow)), served.server.loop
         )
-        eventually(lambda: slow.opening, 5)
+        eventually(lambda: slow.opening, 30)
         reloading.cancel()
-        eventually(lambda: not slow.open, 5)
+        eventually(lambda: not slow.open, 30)
         assert served.answer() == "old"
         assert served.generations.number == 1
         served.reload(lambda: app_for(new))
@@ -195,7 +195,7 @@ def test_many_reloads_under_load_lose_no_request():
         stop.set()
         for thread in threads:
             thread.join(10)
-        eventually(lambda: [one.open for one in runtimes] == [False] * 5 + [True], 5)
+        eventually(lambda: [one.open for one in runtimes] == [False] * 5 + [True], 30)
     assert answers
     assert set(answers) == {"fine"}
 

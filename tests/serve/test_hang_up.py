@@ -13,7 +13,7 @@ from retinue.serve.answers import Pace
 from retinue.testing import ScriptedModel, calls, says
 
 # Far beyond the quarter of a second it takes, so that only a hang fails on a busy machine.
-WITHIN = 5
+WITHIN = 20
 
 
 def open_request(url: str, **fields) -> socket.socket:
@@ -31,9 +31,9 @@ def test_before_the_first_word(serving, stream):
     model = ScriptedModel([30.0, *says("late")])
     server = serving(LoopRuntime(model))
     connection = open_request(server.url, stream=stream)
-    eventually(lambda: len(model.requests) == 1, 5)
+    eventually(lambda: len(model.requests) == 1, 30)
     connection.close()
-    assert eventually(lambda: model.cancelled == 1, 5) < WITHIN
+    eventually(lambda: model.cancelled == 1, WITHIN)
     with server.http as http:
         assert http.get("/health").status_code == 200
 
@@ -43,9 +43,9 @@ def test_after_a_large_body(serving):
     model = ScriptedModel([30.0, *says("late")])
     server = serving(LoopRuntime(model))
     connection = open_request(server.url, unknown="u" * 1_000_000)
-    eventually(lambda: len(model.requests) == 1, 5)
+    eventually(lambda: len(model.requests) == 1, 30)
     connection.close()
-    assert eventually(lambda: model.cancelled == 1, 5) < WITHIN
+    eventually(lambda: model.cancelled == 1, WITHIN)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -55,9 +55,9 @@ def test_amid_the_answer(serving, stream):
     connection = open_request(server.url, stream=stream)
     if stream:
         assert b"200 OK" in connection.recv(1000)
-    eventually(lambda: len(model.requests) == 1, 5)
+    eventually(lambda: len(model.requests) == 1, 30)
     connection.close()
-    assert eventually(lambda: model.cancelled == 1, 5) < WITHIN
+    eventually(lambda: model.cancelled == 1, WITHIN)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -66,9 +66,9 @@ def test_during_a_tool_call(serving, stream):
     model = ScriptedModel(calls(("wait", {}), ("wait", {})), says("done"))
     server = serving(LoopRuntime(model, [slow.function]), pace=Pace(hold=0.02, heartbeat=0.02))
     connection = open_request(server.url, stream=stream)
-    eventually(lambda: slow.started == 2, 5)
+    eventually(lambda: slow.started == 2, 30)
     connection.close()
-    assert eventually(lambda: slow.cancelled == 2, 5) < WITHIN
+    eventually(lambda: slow.cancelled == 2, WITHIN)
     assert len(model.requests) == 1
 
 
@@ -114,7 +114,7 @@ def test_a_server_that_stops_tells_the_callers_it_leaves(begun):
     with running(LoopRuntime(model)) as server:
         thread = threading.Thread(target=ask, args=(server.url,))
         thread.start()
-        eventually(lambda: len(model.requests) == 1, 5)
+        eventually(lambda: len(model.requests) == 1, 30)
     thread.join(10)
     assert model.cancelled == 1
     (answer,) = answers

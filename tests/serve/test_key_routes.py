@@ -113,7 +113,7 @@ def test_it_is_taken_from_any_header_and_called_by_its_id_in_the_log(site, reque
         assert http.get("/v1/models", headers={header: key}).status_code == 200
     log = request.getfixturevalue("log")
     ask(http, key)
-    eventually(lambda: log.records, within=5)
+    eventually(lambda: log.records, within=30)
     line = log.records[0].getMessage()
     assert f"caller={id_of(digest_of(key.encode()))}" in line
     assert key not in log.text

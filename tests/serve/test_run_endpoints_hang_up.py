@@ -14,7 +14,7 @@ from retinue.serve.answers import Pace
 from retinue.testing import ScriptedModel, calls, says
 
 # Far beyond the quarter of a second it takes, so that only a hang fails on a busy machine.
-WITHIN = 5
+WITHIN = 20
 ASKED = [
     ("/v1/responses", {"input": "hi"}),
     ("/invocations", {"input": [{"role": "user", "content": "hi"}]}),
@@ -40,9 +40,9 @@ def test_amid_the_answer(serving, path, fields, stream):
     connection = open_request(server.url, path, {**fields, "stream": stream})
     if stream:
         assert b"200 OK" in connection.recv(1000)
-    eventually(lambda: len(model.requests) == 1, 5)
+    eventually(lambda: len(model.requests) == 1, 30)
     connection.close()
-    assert eventually(lambda: model.cancelled == 1, 5) < WITHIN
+    eventually(lambda: model.cancelled == 1, WITHIN)
 
 
 @pytest.mark.parametrize(("path", "fields"), ASKED)
@@ -51,9 +51,9 @@ def test_during_a_tool_call(serving, path, fields):
     model = ScriptedModel(calls(("wait", {})), says("done"))
     server = serving(LoopRuntime(model, [slow.function]), pace=Pace(hold=0.02, heartbeat=0.02))
     connection = open_request(server.url, path, {**fields, "stream": True})
-    eventually(lambda: slow.started == 1, 5)
+    eventually(lambda: slow.started == 1, 30)
     connection.close()
-    assert eventually(lambda: slow.cancelled == 1, 5) < WITHIN
+    eventually(lambda: slow.cancelled == 1, WITHIN)
     assert len(model.requests) == 1
 
 
@@ -70,7 +70,7 @@ def test_a_server_that_stops_tells_the_callers_it_leaves(begun):
     with running(LoopRuntime(model)) as server:
         thread = threading.Thread(target=ask, args=(server.url,))
         thread.start()
-        eventually(lambda: len(model.requests) == 1, 5)
+        eventually(lambda: len(model.requests) == 1, 30)
     thread.join(10)
     (answer,) = answers
     if begun:
