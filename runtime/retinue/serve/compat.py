@@ -245,6 +245,7 @@ def _posting(scope: Scope, body: bytes, session: str) -> Scope:
     headers = [pair for pair in scope["headers"] if pair[0] not in replaced]
     headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     headers.append((b"x-session-id", session.encode()))
+    record_of(scope).received = dict(headers)
     return {**scope, "headers": headers}
 
 
