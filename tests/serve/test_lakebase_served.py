@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -103,3 +104,60 @@ async def test_a_token_that_rotates_is_never_noticed_by_a_caller(
     assert len(workspace.given) >= SECONDS // LIFE
     assert lake.ended > 0
     assert lake.refused == 0
+
+
+class ProjectWorkspace(LakeWorkspace):
+    """Gives tokens for endpoints of projects alone."""
+
+    def answer(self, path: str) -> dict[str, Any]:
+        if path != "/api/2.0/postgres/credentials":
+            return {}
+        given = super().answer("/api/2.0/database/credentials")
+        return {"token": given["token"], "expire_time": given["expiration_time"]}
+
+
+async def _kept(http: httpx.AsyncClient, method: str, url: str, **more: Any) -> str:
+    """The id of a response that is kept: a first token may take longer than a request waits."""
+    for _ in range(60):
+        answer = await http.request(method, url, **more)
+        if answer.status_code == 200 and answer.json()["store"]:
+            return str(answer.json()["id"])
+        assert answer.status_code in (200, 503), answer.text
+        await asyncio.sleep(1)
+    raise AssertionError(answer.text)
+
+
+@pytest.mark.timeout(180)
+async def test_an_app_keeps_its_state_in_the_database_that_its_bundle_made(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "tester.yaml").write_text(
+        "name: tester\nmodel: databricks/x\ninstructions: Answer.\n"
+    )
+    (tmp_path / "retinue.yaml").write_text("store: {lakebase: {project: agents}}\n")
+    workspace = ProjectWorkspace(3600)
+    try:
+        async with LakeGate(postgres.new_database(), workspace, tmp_path, most=60.0) as lake:
+            env = {
+                "DATABRICKS_APP_NAME": "tester",
+                "DATABRICKS_APP_PORT": "8000",
+                "DATABRICKS_HOST": workspace.url,
+                "DATABRICKS_TOKEN": "none",
+                "RETINUE_STORE_ENDPOINT": "projects/agents/branches/production/endpoints/primary",
+                "PGHOST": "127.0.0.1",
+                "PGPORT": str(lake.port),
+                "PGUSER": "app",
+                "PGDATABASE": "retinue",
+            }
+            who = {"x-forwarded-user": "ana", "x-forwarded-email": "ana@example.com"}
+            body = {"model": "tester", "input": "hi", "store": True}
+            async with httpx.AsyncClient(timeout=60, trust_env=False, headers=who) as http:
+                async with server(tmp_path, env) as url:
+                    made = await _kept(http, "POST", f"{url}/v1/responses", json=body)
+                async with server(tmp_path, env) as url:
+                    assert await _kept(http, "GET", f"{url}/v1/responses/{made}") == made
+    finally:
+        workspace.close()
+    assert lake.logins > 0
+    assert not (tmp_path / ".retinue" / "state.db").exists()
