@@ -43,15 +43,23 @@ async def test_each_step_is_done_and_the_agent_answers(project, retinue):
         assert front.tokens == [f"Bearer {at.env['DATABRICKS_TOKEN']}"]
 
 
-async def test_an_app_that_doesn_t_run_is_started(project, retinue):
+@pytest.mark.parametrize(
+    ("found", "last"),
+    [
+        # The deployment itself finds that it was stopped.
+        ({"compute_status": {"state": "STOPPED"}}, "bundle deploy -t dev"),
+        ({"app_status": {"state": "CRASHED"}}, "bundle run helper -t dev"),
+    ],
+)
+async def test_an_app_that_doesn_t_run_is_started(project, retinue, found, last):
     async with machine(project) as at:
         with running(LoopRuntime({"helper": ScriptedModel()})) as served:
             async with ingress(at.cloud.workspace, at.cloud.apps, "helper-dev", served.url):
                 await deploy(retinue, at)
-                at.cloud.apps.apps["helper-dev"]["compute_status"] = {"state": "STOPPED"}
+                at.cloud.apps.apps["helper-dev"].update(found)
                 done = await deploy(retinue, at)
         assert done.returncode == 0, done.stderr
-        assert at.called[-1] == "bundle run helper -t dev"
+        assert at.called[-1] == last
         assert len(at.cloud.apps.deployments["helper-dev"]) == 2
 
 

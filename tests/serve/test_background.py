@@ -56,7 +56,7 @@ def texts(model):
 
 
 def test_it_is_asked_for_until_it_is_there(stored):
-    model = ScriptedModel([0.3, *ANSWER])
+    model = ScriptedModel([2.0, *ANSWER])
     with stored(model).client as client:
         begun = ask(client, "1 + 2?", metadata={"a": "b"})
         assert (begun.status, begun.background, begun.output) == ("queued", True, [])

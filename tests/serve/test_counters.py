@@ -10,7 +10,6 @@ from retinue.serve.tally import Charge
 from retinue.store.address import Address
 
 STORE = Address(url="postgresql://db/x")
-NOW = time.time()
 
 
 @pytest.mark.parametrize(
@@ -68,15 +67,16 @@ def test_redis_comes_before_the_store_and_both_are_optional():
 
 
 async def test_in_a_redis_each_hears_the_sum_of_all(redis):
+    now = time.time()
     place = counters_for({"REDIS_URL": redis.url}, None)
     here, there = await place.open(), await place.open()
-    assert await here.add([Charge("a", 1, NOW + 60)]) == [1]
-    charges = [Charge("b", 10**18, NOW + 60), Charge("a", 2, NOW + 60)]
+    assert await here.add([Charge("a", 1, now + 60)]) == [1]
+    charges = [Charge("b", 10**18, now + 60), Charge("a", 2, now + 60)]
     assert await there.add(charges) == [10**18, 3]
-    assert await here.add([Charge("a", 0, NOW + 60), Charge("b", 1, NOW + 60)]) == [3, 10**18 + 1]
-    await asyncio.gather(*(one.add([Charge("c", 1, NOW + 60)]) for one in [here, there] * 20))
-    assert await here.add([Charge("c", 0, NOW + 60)]) == [40]
-    await here.forget(NOW)
+    assert await here.add([Charge("a", 0, now + 60), Charge("b", 1, now + 60)]) == [3, 10**18 + 1]
+    await asyncio.gather(*(one.add([Charge("c", 1, now + 60)]) for one in [here, there] * 20))
+    assert await here.add([Charge("c", 0, now + 60)]) == [40]
+    await here.forget(now)
     client = here._client
     assert 60 < await client.ttl("retinue:a") <= 121
     for one in (here, there):
@@ -84,14 +84,15 @@ async def test_in_a_redis_each_hears_the_sum_of_all(redis):
 
 
 async def test_a_redis_that_was_restarted_is_found_again(redis):
+    now = time.time()
     from redis.exceptions import RedisError
 
     place = counters_for({"REDIS_URL": redis.url}, None)
     counters = await place.open()
-    assert await counters.add([Charge("a", 1, NOW + 60)]) == [1]
+    assert await counters.add([Charge("a", 1, now + 60)]) == [1]
     redis.kill()
     with pytest.raises(RedisError):
-        await counters.add([Charge("a", 1, NOW + 60)])
+        await counters.add([Charge("a", 1, now + 60)])
     redis.start()
-    assert await counters.add([Charge("a", 1, NOW + 60)]) == [1]
+    assert await counters.add([Charge("a", 1, now + 60)]) == [1]
     await counters.aclose()

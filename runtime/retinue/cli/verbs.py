@@ -10,8 +10,7 @@ from typer.main import get_group
 VERBS = {
     "validate": "Check agent files: all mistakes at once, each with its place and its cure.",
     "show": "Show what an agent is made of: rendered prompt, final tool list, route, digest.",
-    "doctor": "Say what works and what doesn't: files, keys by name, tool servers, started or "
-    "connected to.",
+    "doctor": "Say what works and what doesn't: files, keys by name, tool servers, the store.",
     "ask": "Ask an agent one question. The answer goes to stdout, its steps to stderr.",
     "chat": "Talk with an agent; it remembers the conversation until you leave.",
     "serve": "Serve agents at OpenAI-compatible endpoints; the first one named is the default.",
