@@ -275,7 +275,7 @@ async def test_a_server_that_nobody_needs_looks_when_somebody_asks(address):
     waiting = Response(
         id="resp_a",
         owner="me",
-        agent="gone",
+        agent="tester",
         created_at=0,
         status="queued",
         body="{}",

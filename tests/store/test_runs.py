@@ -1,6 +1,7 @@
 """Runs in the tables: who works on which."""
 
 import pytest
+from sqlalchemy import update
 
 from retinue.store import runs
 from retinue.store.records import Batch, FullError, LostError, Response
@@ -33,11 +34,11 @@ async def submit(store, name, *, here=False, owner="me"):
 async def test_a_run_is_one_process_s_alone(stores):
     one, other = stores
     await submit(one, "a")
-    assert await other.look() == (True, set())
-    (claim,) = await other.claim(5)
+    assert await other.look(["a"]) == (True, set())
+    (claim,) = await other.claim(5, ["a"])
     assert (claim.response_id, claim.attempts, claim.told) == ("a", 1, None)
-    assert await one.claim(5) == []
-    assert await other.look() == (False, {"a"})
+    assert await one.claim(5, ["a"]) == []
+    assert await other.look(["a"]) == (False, {"a"})
     with pytest.raises(LostError):
         await one.append("a", Batch(0, 0, b"x"))
     await other.append("a", Batch(0, 1, b"a\n\nb\n\n"))
@@ -51,21 +52,32 @@ async def test_what_a_process_held_that_left_is_free_at_once(stores):
     await submit(one, "a", here=True)
     await one.append("a", Batch(0, 3, b"x"))
     await one.touch("a")
-    assert await other.claim(5) == []
+    assert await other.claim(5, ["a"]) == []
     await one.presence.end(one.database)
-    (claim,) = await other.claim(5)
+    (claim,) = await other.claim(5, ["a"])
     assert (claim.attempts, claim.touched, claim.told) == (2, True, 3)
     with pytest.raises(LostError):
         await one.touch("a")
+
+
+async def test_a_run_is_left_to_who_serves_its_agent_and_ends_when_nobody_does(stores):
+    one, other = stores
+    await submit(one, "a")
+    assert await other.look(["b"]) == (False, set())
+    assert await other.claim(5, ["b"]) == []
+    long_ago = update(runs.runs).values(created_at=runs.runs.c.created_at - 700)
+    await one.database.write(lambda connection: connection.execute(long_ago))
+    assert await other.look(["b"]) == (True, set())
+    assert [claim.response_id for claim in await other.claim(5, ["b"])] == ["a"]
 
 
 async def test_what_nobody_works_on_is_given_back(stores):
     one, other = stores
     await submit(one, "a", here=True)
     await other.give_back(["a"])
-    assert await other.claim(5) == []
+    assert await other.claim(5, ["a"]) == []
     await one.give_back(["a"])
-    assert [claim.response_id for claim in await other.claim(5)] == ["a"]
+    assert [claim.response_id for claim in await other.claim(5, ["a"])] == ["a"]
 
 
 async def test_what_is_over_stays_so(stores):

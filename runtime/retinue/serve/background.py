@@ -207,7 +207,7 @@ class Background:
     async def _look_once(self, store: "Store") -> bool:
         """Whether there was something to claim."""
         before = set(self._working)
-        waiting, mine = await store.look()
+        waiting, mine = await store.look(tuple(self.runtime.agents))
         if not waiting:
             for response_id in self._queued - set(self._working):
                 store.presence.let_go(response_id)
@@ -222,7 +222,7 @@ class Background:
         self._strays = strays - lost
         free = self._most - len(self._working)
         if waiting and free > 0:
-            for claim in await store.claim(free):
+            for claim in await store.claim(free, tuple(self.runtime.agents)):
                 # One of its own, which the store had taken for lost meanwhile, goes on as it was.
                 if claim.response_id not in self._working:
                     self._begin(store, claim)

@@ -1,6 +1,6 @@
 """Runs in the background: who works on which, and the events of their streams."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import (
     Boolean,
@@ -33,6 +33,8 @@ MAX_WAITING = 1000
 MAX_OWNERS = 100
 """Runs that wait for somebody to work on them, of all owners and of one."""
 _BATCHES = 64
+_FORSAKEN = 600.0
+"""After how many seconds a run is taken up also where its agent isn't served, which ends it."""
 
 runs = Table(
     "runs",
@@ -107,15 +109,21 @@ async def _check_queue(connection: AsyncConnection, response_id: str) -> None:
         raise FullError
 
 
-def _free() -> ColumnElement[bool]:
-    """Runs that nobody works on: new ones, and those of processes that live no more."""
+def _free(agents: Collection[str]) -> ColumnElement[bool]:
+    """Runs of these agents that nobody works on: new ones, and those of processes that live no
+    more. Those of other agents are left to who serves them, if anybody does.
+    """
     orphaned = and_(runs.c.state == "running", runs.c.worker.not_in(alive()))
-    return or_(runs.c.state == "queued", orphaned)
+    ours = or_(responses.c.agent.in_(agents), runs.c.created_at < now() - _FORSAKEN)
+    return and_(or_(runs.c.state == "queued", orphaned), ours)
 
 
-async def look(connection: AsyncConnection, worker: str) -> tuple[bool, set[str]]:
+async def look(
+    connection: AsyncConnection, worker: str, agents: Collection[str]
+) -> tuple[bool, set[str]]:
     """Whether there is something to claim, and what is the worker's own."""
-    free = select(runs.c.response_id).where(_free()).limit(1)
+    both = runs.join(responses, responses.c.id == runs.c.response_id)
+    free = select(runs.c.response_id).select_from(both).where(_free(agents)).limit(1)
     mine = select(runs.c.response_id).where(runs.c.state == "running", runs.c.worker == worker)
     return (
         (await connection.execute(free)).first() is not None,
@@ -123,12 +131,16 @@ async def look(connection: AsyncConnection, worker: str) -> tuple[bool, set[str]
     )
 
 
-async def claim(connection: AsyncConnection, worker: str, most: int) -> list[Claim]:
-    """Up to `most` runs that nobody works on, the oldest first: they are the worker's now."""
+async def claim(
+    connection: AsyncConnection, worker: str, most: int, agents: Collection[str]
+) -> list[Claim]:
+    """Up to `most` runs of these agents that nobody works on, the oldest first: they are the
+    worker's now.
+    """
     wanted = (
         select(runs, responses.c.owner, responses.c.created_at.label("created"))
         .join(responses, responses.c.id == runs.c.response_id)
-        .where(_free())
+        .where(_free(agents))
         .order_by(runs.c.created_at)
         .limit(most)
         .with_for_update(skip_locked=True, of=runs)

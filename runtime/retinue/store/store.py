@@ -1,7 +1,7 @@
 """A database → what a server keeps in it, each method one transaction."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -248,18 +248,20 @@ class Store:
             self.presence.let_go(response.id)
             raise
 
-    async def look(self) -> tuple[bool, set[str]]:
-        """Whether a run waits, and the runs of this process."""
-        return await self.database.read(partial(runs.look, worker=self.presence.worker))
+    async def look(self, agents: Collection[str]) -> tuple[bool, set[str]]:
+        """Whether a run of these agents waits, and the runs of this process."""
+        work = partial(runs.look, worker=self.presence.worker, agents=agents)
+        return await self.database.read(work)
 
-    async def claim(self, most: int) -> list[Claim]:
-        """Up to `most` runs for this process to work on, which holds them until
+    async def claim(self, most: int, agents: Collection[str]) -> list[Claim]:
+        """Up to `most` runs of these agents for this process to work on, which holds them until
         `presence.let_go`.
         """
         await self.presence.begin(self.database, _CLAIMS)
         worker = self.presence.worker
         try:
-            claims = await self.database.write(partial(runs.claim, worker=worker, most=most))
+            work = partial(runs.claim, worker=worker, most=most, agents=agents)
+            claims = await self.database.write(work)
             for claim in claims:
                 await self.presence.begin(self.database, claim.response_id)
         finally:
