@@ -177,6 +177,17 @@ async def test_a_folder_that_can_not_be_written_is_told(tmp_path):
     await database.aclose()
 
 
+async def test_a_file_that_is_no_database_is_as_one_that_is_away(tmp_path, caplog):
+    (tmp_path / "state.db").write_text("Dear diary, " * 100)
+    database = Database(Address(file=tmp_path / "state.db"))
+    with pytest.raises(StoreDownError):
+        await database.prepare()
+    assert database.down
+    assert "file is not a database" in caplog.text
+    await database.aclose()
+    assert (tmp_path / "state.db").read_text().startswith("Dear diary")
+
+
 async def test_a_server_that_is_not_there_is_told_in_short_time(tmp_path):
     database = Database(Address(url=f"postgresql://nobody@/none?host={tmp_path}"))
     with pytest.raises(StoreDownError):

@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -110,6 +116,11 @@ class Database:
             found = task.result()
         except _DOWN as error:
             raise self._lost(type(error).__name__) from None
+        except DatabaseError as error:
+            if type(error) is not DatabaseError:
+                raise
+            # SQLite's word for a file that isn't its own, or is broken.
+            raise self._lost(str(error.orig)) from None
         except ProgrammingError as error:
             if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT:
                 raise
