@@ -25,6 +25,7 @@ SCRIPTS = {
     "answers": lambda: ScriptedModel(says("It is 3.")),
     "waits": lambda: ScriptedModel([60.0, *says("late")]),
     "begins": lambda: ScriptedModel([*says("It is")[:1], 60.0, *says("late")]),
+    "pauses": lambda: ScriptedModel([*says("It is")[:1], 6.0, *says(" 3.")]),
     "works": lambda: ScriptedModel(calls(("work", {}))),
 }
 
