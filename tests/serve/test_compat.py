@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from serving import LoopRuntime
+from serving import LoopRuntime, eventually
 
 from retinue.agent import Auth
 from retinue.errors import UsageError
@@ -50,6 +50,12 @@ def test_a_session_is_remembered_and_can_begin_anew(server, model):
         assert told.json() == {"status": "initialized", "session_id": first["session_id"]}
         http.post("/chat", json=again)
         assert said(model) == ["two"]
+
+
+def test_the_log_has_the_sessions_own_name(server, log):
+    with server.http as http:
+        http.post("/chat", json={"message": "one", "session_id": "thread-7"})
+    eventually(lambda: "session=thread-7" in log.text, 10)
 
 
 def test_a_stream_is_frames_of_data_alone(server):
