@@ -1,6 +1,7 @@
 """What the command line must not load before it needs it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -39,7 +40,15 @@ def test_help_does_not_even_load_the_compiler(project, words):
 @pytest.mark.parametrize("name", VERBS)
 def test_a_verb_is_listed_with_what_it_says_of_itself(name):
     first, _, _ = whole(name).help.partition("\n\n")
-    assert " ".join(first.split()) == VERBS[name]
+    assert first == VERBS[name]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_help_leaves_it_to_the_terminal_where_lines_end(name):
+    verb = whole(name)
+    for command in (verb, *getattr(verb, "commands", {}).values()):
+        assert command.help
+        assert not re.search(r"(?<!\n)\n(?!\n)", command.help)
 
 
 def modules(project, words):

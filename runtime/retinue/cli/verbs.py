@@ -55,4 +55,14 @@ def whole(name: str) -> Any:
         holder.add_typer(module.app, name=name)
     else:
         holder.command()(module.command)
-    return get_group(holder).commands[name]
+    command = get_group(holder).commands[name]
+    _flow(command)
+    return command
+
+
+def _flow(command: Any) -> None:
+    """Paragraphs as long lines: where a docstring's lines end isn't where a terminal's do."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for below in getattr(command, "commands", {}).values():
+        _flow(below)
