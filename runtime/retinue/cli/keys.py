@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAGE = 1000
+# What the routes call a field → what the command line does.
+_OPTIONS = {
+    "agents": "--agent",
+    "expires_in": "--expires, in seconds,",
+    "limits.rate": "--rate",
+    "limits.tokens": "--tokens",
+    "limits.usd": "--usd",
+}
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -106,7 +114,7 @@ def create(
             [one.name for one in agents]
         )
     except RequestError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(_in_options(error)) from None
     asyncio.run(_asked(address, lambda book: book.add(key)))
     told = key_object(key, text)
     if output is Output.JSON:
@@ -180,6 +188,13 @@ async def _every(book: "KeyBook") -> "list[ApiKey]":
         if len(page) < _PAGE:
             break
     return found
+
+
+def _in_options(error: RequestError) -> str:
+    """What is wrong, told of the option that it was said with."""
+    param = error.param or ""
+    option = _OPTIONS.get(param.partition("[")[0])
+    return str(error).replace(f"'{param}'", option) if option else str(error)
 
 
 def _life(text: str | None) -> int | None:

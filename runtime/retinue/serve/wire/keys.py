@@ -64,7 +64,7 @@ class CreateKeyRequest(Strict):
         scopes = frozenset(self.scopes or (CHAT,))
         for number, agent in enumerate(self.agents or ()):
             if agent not in agents:
-                raise invalid(f"agents[{number}]", "is none of the agents here")
+                raise invalid(f"agents[{number}]", f"must be one of {', '.join(sorted(agents))}")
         if self.agents and scopes != {CHAT}:
             raise invalid("agents", "can be chosen for keys whose only scope is chat")
         limits = self.limits or KeyLimits()
