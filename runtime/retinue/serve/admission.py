@@ -122,7 +122,7 @@ class Access:
         raise AccessError(
             f"this address can be reached from other machines, and nothing would check who calls "
             f"{', '.join(self.unchecked)}: write `auth: {{mode: api_key}}` in the agent's file or "
-            f"in retinue.yaml and set {VARIABLE}, or listen on 127.0.0.1"
+            f"in retinue.yaml (`retinue keys create` makes keys), or listen on 127.0.0.1"
         )
 
     def identify(self, headers: Headers, find: Find = _nothing) -> Identity:
