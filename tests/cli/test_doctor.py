@@ -131,9 +131,13 @@ def test_what_only_a_server_needs_is_looked_at_too(retinue, project):
         "  otlp: {endpoint: https://o.example/v1, headers: {x-key: '${secret.otel/key}'}}\n"
     )
     found = checks(retinue("doctor", "-o", "json", OPENAI_API_KEY="sk-test"))
-    assert "RETINUE_API_KEYS is not set" in found["key callers' API keys"]["detail"]
+    assert "keys of the store" in found["key callers' API keys"]["detail"]
     assert found["store PostgreSQL"]["state"] == "failed"
     assert "RETINUE_SECRET_OTEL_KEY" in found["key observability.otlp x-key"]["detail"]
+    (project / "retinue.yaml").write_text("auth: {mode: api_key}\nstore: off\n")
+    found = checks(retinue("doctor", "-o", "json", OPENAI_API_KEY="sk-test"))
+    assert found["key callers' API keys"]["state"] == "failed"
+    assert "RETINUE_API_KEYS is not set" in found["key callers' API keys"]["detail"]
     (project / "retinue.yaml").write_text("auth: {mode: api_key}\nstore: sqlite:///kept/s.db\n")
     done = retinue("doctor", "-o", "json", OPENAI_API_KEY="sk-test", RETINUE_API_KEYS=SECRET)
     found = checks(done)

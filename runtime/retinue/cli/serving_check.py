@@ -20,22 +20,27 @@ from retinue.store.engine import engine_for
 from retinue.values import Template, Text
 
 _PATIENCE = 15.0
+_NOWHERE = "nothing is kept"
 _DOWN = (SQLAlchemyError, StoreDownError, MissingReferenceError, TimeoutError, OSError)
 
 
 async def serving(agents: Sequence[Agent], project: Project, lookup: Lookup) -> list[Check]:
     """Nothing is written: a database is asked whether it answers."""
-    return [*_keys(agents, lookup), *_traces(agents, lookup), await _store(agents, project)]
+    state = await _store(agents, project)
+    return [*_keys(agents, lookup, state), *_traces(agents, lookup), state]
 
 
-def _keys(agents: Sequence[Agent], lookup: Lookup) -> Iterator[Check]:
-    """API keys, where callers have to show one."""
+def _keys(agents: Sequence[Agent], lookup: Lookup, state: Check) -> Iterator[Check]:
+    """API keys, where callers have to show one; where there is a store, they may be in it."""
     locked = [a.auth for a in agents if a.auth and a.auth.mode == "api_key"]
     for keys in dict.fromkeys(auth.keys for auth in locked):
         if keys is not None:
             yield _found("callers' API keys", keys, lookup)
         elif os.environ.get(VARIABLE, "").strip():
             yield Check("key", "callers' API keys", "ok", f"{VARIABLE} is set")
+        elif state.detail != _NOWHERE:
+            detail = f"{VARIABLE} is not set: callers need keys of the store, see `retinue keys`"
+            yield Check("key", "callers' API keys", "ok", detail)
         else:
             detail = f"{VARIABLE} is not set in the environment: nobody could call"
             yield Check("key", "callers' API keys", "failed", detail)
@@ -66,7 +71,7 @@ async def _store(agents: Sequence[Agent], project: Project) -> Check:
     except (StoreError, MissingReferenceError) as error:
         return Check("store", "state", "failed", str(error))
     if address is None:
-        return Check("store", "state", "ok", "nothing is kept")
+        return Check("store", "state", "ok", _NOWHERE)
     if address.file and not address.file.exists():
         return _new_file(address, address.file)
     try:
