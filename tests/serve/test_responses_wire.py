@@ -275,6 +275,8 @@ def test_errors_name_parameters_as_this_api_does():
     assert told("max_tokens").message == "'max_output_tokens' is bad"
     assert told("tools[2].function.name").param == "tools[2].name"
     assert told("metadata").param == "metadata"
+    assert told("messages[3].content[0]").param == "input"
+    assert told("messages[3].content[0]").message == "'input' is bad"
 
 
 def test_answers_validate_against_openais_schema():

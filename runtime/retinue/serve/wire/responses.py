@@ -253,6 +253,8 @@ def in_responses_terms(error: ErrorAnswer) -> ErrorAnswer:
     """The error with the parameter's name as a caller of this API knows it."""
     if error.param is None:
         return error
-    param = _TERMS.get(error.param, error.param.replace(".function.name", ".name"))
+    # A run counts all that the model is told, which `input` is only the end of.
+    known = "messages" if error.param.startswith("messages[") else error.param
+    param = _TERMS.get(known, known.replace(".function.name", ".name"))
     message = error.message.replace(f"'{error.param}'", f"'{param}'")
     return replace(error, param=param, message=message)
