@@ -85,10 +85,13 @@ class Variables:
         return self.value(body[4:], depth + 1).value if body.startswith("var.") else None
 
     def _undeclared(self, name: str, declared: tuple[str, ...]) -> Found:
+        near = did_you_mean(name, declared)
         return Found(
             problem=f"the variable '{name}' is not declared in {_BUNDLE_FILE}",
             code="unknown-variable",
-            hint=did_you_mean(name, declared) or f"declare it there, or give --var {name}=…",
+            hint=f"{near} (or declare it there under `variables`)"
+            if near
+            else f"declare it there under `variables`, or give --var {name}=…",
         )
 
 
