@@ -79,7 +79,9 @@ class Names(AbstractResolver):
 
     async def resolve(self, host, port=0, family=AF_INET):  # noqa: ARG002
         self.asked.append(host)
-        lists = self.known[host]
+        lists = self.known.get(host)
+        if lists is None:
+            raise OSError(f"nobody knows {host}")
         found = lists.pop(0) if len(lists) > 1 else lists[0]
         common = {"hostname": host, "port": port, "family": AF_INET, "proto": 0, "flags": 0}
         return [{**common, "host": address} for address in found]
@@ -189,6 +191,11 @@ async def test_a_file_with_its_name_and_kind(site):
     assert found.content == b"my sales.csv ['Accept', 'Accept-Encoding', 'Host', 'User-Agent']"
     vague = await site.fetch(site.url("/a.pdf?type=application/octet-stream"))
     assert vague.media_type == "application/pdf"
+
+
+async def test_a_name_without_an_address_is_told_as_that(site):
+    error = await site.refused(site.url("/a.csv?sig=SECRET", "nowhere.test"), hosts=("*",))
+    assert str(error) == "The file can't be fetched: its host has no address."
 
 
 async def test_a_redirect_is_looked_at_as_the_first_url_is(site):

@@ -88,6 +88,8 @@ class Fetcher:
             raise _failed(f"it did not come within {_SECONDS:g} seconds") from None
         except _InsideError:
             raise _failed("its host is not on a public address") from None
+        except aiohttp.ClientConnectorDNSError:
+            raise _failed("its host has no address") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # The text may hold the URL.
             raise _failed(f"the transfer failed ({type(error).__name__})") from None
