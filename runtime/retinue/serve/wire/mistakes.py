@@ -99,5 +99,5 @@ def invalid(param: str, rule: str) -> RequestError:
 
 def not_supported(param: str) -> RequestError:
     """A value that OpenAI knows, and this server can't honour."""
-    message = f"'{param}' is not supported yet with this value."
+    message = f"'{param}' is not supported here with this value: leave it out."
     return RequestError(message, param=param, code="unsupported_parameter")
