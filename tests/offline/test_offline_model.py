@@ -19,7 +19,7 @@ from retinue.values import JsonValue
 NOTICE = "offline/analyst: a deterministic stand-in, not a language model"
 ASK = Tool(
     "sales__query_space_abc",
-    "Ask about sales. Example questions: revenue by city; units in May",
+    "Ask about sales. Example questions: revenue by city; units in May? Mind this.",
     {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
 )
 POLL = Tool(
@@ -262,7 +262,7 @@ async def test_a_refusal_in_the_end_ends_it() -> None:
 async def test_small_talk_gets_an_honest_introduction(said: str) -> None:
     text = await text_after(Message("user", said))
     assert "No language model is running here." in text
-    assert "- revenue by city\n- units in May" in text
+    assert "- revenue by city\n- units in May?\n" in text
     assert "Skills: style." in text
 
 

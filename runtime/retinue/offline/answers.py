@@ -238,7 +238,9 @@ def introduction(tools: Sequence[Tool], asked: Tool | None, *, tools_off: bool) 
 
 def _examples(description: str) -> list[str]:
     _, found, listed = description.partition("Example questions: ")
-    return [text.strip() for text in listed.split(";") if text.strip()] if found else []
+    # After the last one, the description may go on.
+    ends = (re.sub(r"(?<=\?)\s.*", "", text.strip(), flags=re.DOTALL) for text in listed.split(";"))
+    return [text for text in ends if text] if found else []
 
 
 def _listed(tool: Tool) -> str:
