@@ -26,6 +26,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(RUN_READY) ## prepare .venv with the `retinue` command
+	@echo 'Ready. After `. .venv/bin/activate` the shell knows `retinue`.'
 
 serve: $(RUN_READY) ## serve genie-analyst offline (PORT=8000, AGENT=genie-analyst)
 	@exec $(BIN)/retinue serve $(AGENT) --offline --port $(PORT)
