@@ -5,13 +5,16 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from retinue.agent import Agent
 from retinue.run.approvals import ApprovalGate
 from retinue.run.attachments import Attachments
+from retinue.run.budget import Budget
 from retinue.run.caller import Caller
+from retinue.run.context import RunContext
 from retinue.run.events import Event
 from retinue.run.loop import run
 from retinue.run.messages import Message
 from retinue.run.options import RunOptions
 from retinue.run.ports import Model
 from retinue.run.sessions import SessionsInMemory
+from retinue.run.trace import Request
 from retinue.testing import FakeToolbox, agent
 
 
@@ -51,15 +54,18 @@ class LoopRuntime:
         *,
         options: RunOptions,
         caller: Caller,
-        request: object = None,  # noqa: ARG002 - as Runtime has it
+        request: Request | None = None,
     ) -> AsyncGenerator[Event, None]:
         self.callers.append(caller)
+        budget = Budget(self.agents[name].limits)
+        if request is not None:
+            request.budget = budget
         events = run(
             conversation,
             model=self.models[name],
             toolbox=self.toolbox,
-            limits=self.agents[name].limits,
             options=options,
+            context=RunContext(budget),
         )
         try:
             async for event in events:

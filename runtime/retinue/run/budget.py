@@ -13,6 +13,9 @@ from retinue.run.window import tokens
 MostOfAnswer = Callable[[int], Usage | None]
 """About how many tokens a model is sent → the most that its answer takes; None: nobody knows."""
 
+Cut = Callable[[int, int], Usage]
+"""About how many tokens a model was sent, and how many came → what that took."""
+
 
 class Budget:
     """What one run may use. What is spent here counts in `above` too: the budget of the run that
@@ -20,7 +23,7 @@ class Budget:
 
     `end` is the deadline in the event loop's time; `seconds` is how long that was from the start.
     `most` tells what an answer may take, for which `room` is kept where several runs may spend of
-    a limit at the same time.
+    a limit at the same time. `cut` prices an answer that broke off.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Budget:
         limits: Limits,
         above: "Budget | None" = None,
         most: MostOfAnswer = lambda _: None,
+        cut: Cut = Usage,
     ) -> None:
         self.end: float = asyncio.get_running_loop().time() + limits.timeout
         self.seconds: float = limits.timeout
@@ -39,6 +43,7 @@ class Budget:
         self.bounded = limits.max_tokens is not None or limits.max_cost_usd is not None
         self.chain: tuple[Budget, ...] = (self, *(above.chain if above else ()))
         self._most = most
+        self._cut = cut
         self.room: Room = above.room if above else Room()
         self._shares = any(budget.bounded for budget in self.chain[1:])
         if above is not None and above.end < self.end:
@@ -81,6 +86,12 @@ class Budget:
         self.usage += usage
         if self.above:
             self.above.spend(usage)
+
+    def broke_off(self, sent: Sequence[Message], came: Message) -> None:
+        """The model call that began with the turn was given up, or failed, amid its answer: it is
+        counted by its length, as its provider counts it too and doesn't say.
+        """
+        self.spend(self._cut(tokens(sent), tokens((came,))))
 
     def call(self, tools: int) -> None:
         """That many tools are called."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from retinue.agent import Limits
+from retinue.errors import RunError
 from retinue.run.approval import Resumed
 from retinue.run.budget import Budget
 from retinue.run.context import RunContext
@@ -19,6 +20,8 @@ from retinue.run.ports import Model, ModelRequest, Toolbox
 from retinue.run.progress import Progress
 from retinue.run.telling import Telling
 from retinue.run.turn import Turn
+
+_GIVEN_UP = (asyncio.CancelledError, GeneratorExit, RunError)
 
 
 async def run(
@@ -69,11 +72,15 @@ async def run(
             deadline=budget.end,
         )
         events = Deadline(budget.end).within(model.stream(request), budget.too_late)
-        async with aclosing(events) as stream:
-            async for event in stream:
-                shown = turn.take(event)
-                if shown is not None:
-                    yield shown
+        try:
+            async with aclosing(events) as stream:
+                async for event in stream:
+                    shown = turn.take(event)
+                    if shown is not None:
+                        yield shown
+        except BaseException as error:
+            _broke_off(budget, sent, turn, error)
+            raise
         for held in progress.add_answer(turn):
             yield held
         if progress.own_calls:
@@ -82,6 +89,16 @@ async def run(
                 async for result in results:
                     yield result
     yield progress.finished()
+
+
+def _broke_off(
+    budget: Budget, sent: Sequence[Message], turn: Turn, error: BaseException
+) -> None:
+    """Whoever hangs up before the end has had an answer, too."""
+    if turn.finish is not None:
+        budget.spend(turn.finish.usage)
+    elif turn.begun or isinstance(error, _GIVEN_UP):
+        budget.broke_off(sent, turn.came)
 
 
 async def _act(

@@ -22,7 +22,7 @@ from retinue.run.loop import run
 from retinue.run.mcp import Connection, UserConnection
 from retinue.run.messages import Message
 from retinue.run.models import MODELS, open_model
-from retinue.run.models.dearest import dearest
+from retinue.run.models.dearest import cut_off, dearest
 from retinue.run.models.media import check_parts, takes_images
 from retinue.run.models.priced import check_prices
 from retinue.run.options import RunOptions
@@ -174,7 +174,7 @@ class Runtime:
         caller: Caller | None = None,
         request: Request | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """The events of one run of the agent `name`; a trace of it tells of `request`.
+        """The events of one run of the agent `name`, for `request`, of which its trace tells.
 
         A run that needs its user's word ends with questions (`RunFinished.approvals`), and goes
         on in a run of the same conversation with `options.answers`. Raises KeyError for an unknown
@@ -185,7 +185,7 @@ class Runtime:
         """
         given, by = options or RunOptions(), caller or Caller()
         if self._tracing is None:
-            return self._run(name, conversation, given, by)
+            return self._run(name, conversation, given, by, request=request)
         return self._traced_run(
             self._tracing, name, conversation, given, caller=by, request=request
         )
@@ -202,7 +202,7 @@ class Runtime:
     ) -> AsyncGenerator[Event, None]:
         agent = self._ready[name].agent
         trace = tracing.begin(agent, conversation, caller, request)
-        budget = _budget(agent, options)
+        budget = _told(request, _budget(agent, options))
         asked = RunContext(budget, caller, trace=trace, sessions=self.sessions)
         events = self._run(name, conversation, options, caller, asked)
         async with aclosing(_watched(events, trace)) as watched:
@@ -218,6 +218,7 @@ class Runtime:
         asked: RunContext | None = None,
         *,
         within: bool = False,
+        request: "Request | None" = None,
     ) -> AsyncGenerator[Event, None]:
         """The run of `name`, and of the agents that it hands the conversation over to.
 
@@ -229,7 +230,7 @@ class Runtime:
                 conversation, agent.model, caller, agent.serving.file_urls
             )
             check_parts(conversation, agent.model)
-        budget = asked.budget if asked else _budget(agent, options)
+        budget = asked.budget if asked else _told(request, _budget(agent, options))
         trace = asked.trace if asked else None
         resumed = asked.resumed if asked else None
         if options.answers and not within:
@@ -367,7 +368,13 @@ def _budget(
     limits = agent.limits
     if options and options.timeout is not None:
         limits = replace(limits, timeout=options.timeout)
-    return Budget(limits, above, partial(dearest, agent.model))
+    return Budget(limits, above, partial(dearest, agent.model), partial(cut_off, agent.model))
+
+
+def _told(request: "Request | None", budget: Budget) -> Budget:
+    if request is not None:
+        request.budget = budget
+    return budget
 
 
 def _watched(

@@ -20,7 +20,7 @@ class Turn:
     With a `check` of the answer's form its text is held back until the form is known to be right.
     """
 
-    __slots__ = ("_check", "_text", "calls", "finish", "refused", "thoughts")
+    __slots__ = ("_aside", "_check", "_text", "calls", "finish", "refused", "thoughts")
 
     def __init__(self, check: OutputCheck | None = None) -> None:
         self.calls: list[ToolCall] = []
@@ -29,6 +29,7 @@ class Turn:
         self.refused = False
         self._check = check
         self._text: list[str] = []
+        self._aside: list[str] = []
 
     def take(self, event: ModelEvent) -> Event | None:
         """The event, if it is to be shown now."""
@@ -45,9 +46,22 @@ class Turn:
             self.finish = event
         elif isinstance(event, RefusalDelta):
             self.refused = True
-        elif not isinstance(event, ReasoningDelta | ModelRetried | Compacted):
+            self._aside.append(event.text)
+        elif isinstance(event, ReasoningDelta):
+            self._aside.append(event.text)
+        elif not isinstance(event, ModelRetried | Compacted):
             return None
         return event
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of an answer came."""
+        return bool(self._text or self._aside or self.calls)
+
+    @property
+    def came(self) -> Message:
+        """All that came of an answer that broke off, thinking too."""
+        return Message("assistant", "".join((*self._aside, *self._text)), tuple(self.calls))
 
     @property
     def text(self) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retinue.errors import RequestError
+from retinue.run.budget import Budget
 from retinue.run.caller import Caller
 from retinue.run.events import RunFinished, Usage
 from retinue.run.messages import Message as Said
@@ -32,7 +33,8 @@ class RequestRecord:
     """What is known of a request: filled in as it goes along, and told by the log line.
 
     `headers` are for its answer, `received` its own, the last of each name, in ASGI's form;
-    `trace_id` is of its run's trace, where there is one; `finish` is its run's last event, and
+    `trace_id` is of its run's trace, where there is one; `budget` is its run's, for what one that
+    did not come to its end has spent; `finish` is its run's last event, and
     `said` the conversation that it was asked; `begin` is called when its body is there and a run
     would start. `observers` are told when it is over.
     """
@@ -46,6 +48,7 @@ class RequestRecord:
     trace_id: str = ""
     identity: Identity = ANYONE
     usage: Usage | None = None
+    budget: Budget | None = None
     finish: RunFinished | None = None
     said: Sequence[Said] = ()
     fault: str = ""
@@ -55,8 +58,16 @@ class RequestRecord:
     observers: "tuple[Observer, ...]" = ()
     started: float = field(default_factory=time.perf_counter)
 
+    @property
+    def spent(self) -> Usage | None:
+        """What its run has spent so far; None for nothing."""
+        used = self.budget.usage if self.budget else None
+        return used if used and used.total_tokens else None
+
     def over(self) -> None:
         """What came of it is known, and the last of its answer is about to go out. Idempotent."""
+        if self.usage is None and self.spent:
+            self.usage = self.spent
         observers, self.observers = self.observers, ()
         for observe in observers:
             observe(self)

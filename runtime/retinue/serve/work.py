@@ -11,7 +11,7 @@ from retinue.agent import Agent
 from retinue.errors import StoreDownError
 from retinue.run.events import ModelFinished, RunFinished
 from retinue.run.runtime import Runtime
-from retinue.serve.access import Observer, RequestRecord, new_id
+from retinue.serve.access import HUNG_UP, Observer, RequestRecord, new_id
 from retinue.serve.asking import Asking
 from retinue.serve.identity import Identity
 from retinue.serve.state import State
@@ -130,12 +130,9 @@ class Work:
             else:
                 await self._fail(head, wire, _interrupted(why or ""), record)
         except LostError:
-            record.fault = "lost"
-            # Whoever has it next tells of it.
-            record.observers = ()
+            _left(record, "lost")
         except asyncio.CancelledError:
-            record.fault = "stopped"
-            record.observers = ()
+            _left(record, "stopped")
             raise
         except Exception as error:
             shown = in_responses_terms(answer(error))
@@ -297,6 +294,13 @@ class Work:
                 if left < 0:
                     raise
                 await asyncio.sleep(down.retry_after)
+
+
+def _left(record: RequestRecord, why: str) -> None:
+    """Whoever has it next tells of it, and of what is spent from there on."""
+    record.fault, record.status = why, HUNG_UP
+    if record.spent is None:
+        record.observers = ()
 
 
 def _interrupted(why: str) -> ErrorAnswer:

@@ -1,9 +1,11 @@
-"""The most that one answer of a route may take."""
+"""The most that one answer of a route may take, and what one took that was cut."""
+
+from dataclasses import replace
 
 import pytest
 
 from retinue.route import Price
-from retinue.run.models.dearest import dearest
+from retinue.run.models.dearest import cut_off, dearest
 from retinue.testing import route
 
 CHEAP, DEAR = Price(input=1.0, output=2.0), Price(input=3.0, output=4.0, cache_write=5.0)
@@ -38,3 +40,14 @@ def test_without_a_price_only_the_cost_is_unknown():
     most = dearest(route("x/unheard-of", settings=BOUND), 10)
     assert most is not None
     assert most.cost_usd is None
+
+
+def test_what_was_cut_is_priced_as_the_dearest_of_the_route_itself():
+    dear = route("x/dear", price=DEAR)
+    cheap = route("x/cheap", price=CHEAP)
+    both = replace(dear, deployments=(*cheap.deployments, *dear.deployments))
+    fallback = route("x/far", price=Price(input=100.0, output=100.0))
+    used = cut_off(replace(both, fallbacks=(fallback,)), 1_000_000, 500_000)
+    assert (used.input_tokens, used.output_tokens) == (1_000_000, 500_000)
+    assert used.cost_usd == pytest.approx(5.0)
+    assert cut_off(route("x/unheard-of"), 10, 10).cost_usd is None

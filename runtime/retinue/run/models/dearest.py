@@ -1,4 +1,4 @@
-"""A route and the length of a prompt → the most that one answer may take."""
+"""A route and the length of a prompt → the most that one answer may take, or one that was cut."""
 
 from collections.abc import Iterator
 
@@ -27,6 +27,16 @@ def dearest(route: Route, input_tokens: int) -> Usage | None:
             cost_usd=max(dollars or 0.0, total.cost_usd or 0.0) if known else None,
         )
     return total
+
+
+def cut_off(route: Route, input_tokens: int, output_tokens: int) -> Usage:
+    """What a call takes that is given up amid its answer, at the highest price of the route's own
+    deployments: which of them was asked, nobody tells then. `cost_usd` is None where a price is.
+    """
+    used = Usage(input_tokens, output_tokens)
+    dollars = [cost(deployment, used) for deployment in route.deployments]
+    known = [one for one in dollars if one is not None]
+    return used.costing(max(known) if len(known) == len(dollars) else None)
 
 
 def _deployments(route: Route) -> Iterator[tuple[Route, Deployment]]:
