@@ -180,6 +180,20 @@ def test_whoever_takes_up_a_run_in_the_background_knows_its_callers_limits(limit
     assert Order.loaded(order.dumped()).identity == Identity(key="key_1", limits=limits)
 
 
+@pytest.mark.parametrize("usage", [Usage(10**30), Usage(1, cost_usd=1e300)])
+async def test_what_a_provider_makes_up_is_counted_as_far_as_databases_count(usage):
+    tally = Tally()
+    counts = SharedCounts(tally, clock=lambda: DAWN)
+    async with Meter(Limits(tokens="5/day", usd="5/day"), counts, lambda: DAWN) as meter:
+        one = record()
+        one.usage = usage
+        for _ in range(900):
+            meter.charge(one)
+        assert max(charge.amount for charge in tally.charges) < 2**63
+        with pytest.raises(RefusedError):
+            await meter.admit(one)
+
+
 async def test_a_new_window_is_a_new_start():
     now = DAWN + 59.5
     async with Meter(Limits(rate="1/minute"), SharedCounts(Tally()), lambda: now) as meter:

@@ -16,6 +16,8 @@ from retinue.serve.tally import Charge
 from retinue.serve.wire.errors import ErrorAnswer, RefusedError, too_many, used_up
 
 _HEADERS = {"rate": b"requests", "tokens": b"tokens"}
+_MOST = 10**16
+"""Of one run: whatever a provider says that it took, sums stay numbers that databases have."""
 
 
 class Meter:
@@ -72,7 +74,8 @@ class Meter:
         usage = record.usage
         if usage is None:
             return
-        used = {"tokens": usage.total_tokens, "usd": round((usage.cost_usd or 0.0) * NANO)}
+        dollars = min(usage.cost_usd or 0.0, _MOST / NANO)
+        used = {"tokens": min(usage.total_tokens, _MOST), "usd": round(dollars * NANO)}
         now = self._clock()
         charges = [
             _charge(quota, quota.window(now), record.identity.subject, used[quota.kind])
