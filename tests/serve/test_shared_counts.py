@@ -203,6 +203,24 @@ async def test_old_sums_are_swept_out():
         assert own.sum("over") == 0
 
 
+async def test_nobody_waits_for_the_sweeping():
+    ledger = Ledger()
+    sweeping = asyncio.Event()
+
+    async def forget(_before):
+        sweeping.set()
+        await asyncio.sleep(3600)
+
+    ledger.forget = forget
+    async with SharedCounts(Tally(), ledger.place) as counts:
+        await counts.ready()
+        async with asyncio.timeout(LONG):
+            await sweeping.wait()
+        assert await counts.take(ONE) == [1]
+        assert await counts.take(ONE) == [2]
+        assert counts.alone == 0
+
+
 async def test_old_sums_of_one_process_are_too():
     own, now = Tally(), 100.0
     async with SharedCounts(own, clock=lambda: now) as counts:

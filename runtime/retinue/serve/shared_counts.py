@@ -68,6 +68,7 @@ class SharedCounts:
         self._wanted = asyncio.Event()
         self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._down = False
         self._told = False
@@ -93,8 +94,10 @@ class SharedCounts:
         self._leaving.set()
         self._wanted.set()
         await asyncio.wait({self._task}, timeout=_FAREWELL)
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        ending = {self._task, *((self._sweeping,) if self._sweeping else ())}
+        for task in ending:
+            task.cancel()
+        await asyncio.wait(ending)
         if self._timer:
             self._timer.cancel()
         if self._counters:
@@ -189,7 +192,7 @@ class SharedCounts:
             {charge.name: total for charge, total in zip(charges, totals, strict=True)}
         )
         self._found()
-        await self._sweep(now)
+        self._sweep(now)
         return True
 
     async def _sums(self, charges: Sequence[Charge]) -> Sequence[int]:
@@ -224,11 +227,14 @@ class SharedCounts:
             self._tidy_at = now + _TIDY
             self._own.forget(now)
 
-    async def _sweep(self, now: float) -> None:
-        """The same where all count."""
+    def _sweep(self, now: float) -> None:
+        """The same where all count, beside the trips: nobody waits for it."""
         if self._counters and time.monotonic() >= self._swept_at + _SWEEP:
             self._swept_at = time.monotonic()
-            # Late, as another process's clock may be.
-            with suppress(Exception):
-                async with asyncio.timeout(_TRIP):
-                    await self._counters.forget(now - _LEFT_OVER)
+            self._sweeping = asyncio.create_task(self._forget(self._counters, now))
+
+    async def _forget(self, counters: Counters, now: float) -> None:
+        # Late, as another process's clock may be.
+        with suppress(Exception):
+            async with asyncio.timeout(_TRIP):
+                await counters.forget(now - _LEFT_OVER)
