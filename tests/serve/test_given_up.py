@@ -1,4 +1,4 @@
-"""Who hangs up, or whose run fails, has used what came until then."""
+"""Who hangs up, or whose run fails, has used what came until then; and who waits has it counted."""
 
 import pytest
 from serving import QUESTION, LoopRuntime, eventually
@@ -7,9 +7,9 @@ from retinue.errors import ModelError
 from retinue.run.events import ReasoningDelta, TextDelta, Usage
 from retinue.serve.admission import Access
 from retinue.serve.limits import Limits
+from retinue.serve.overload import Capacity
 from retinue.serve.request_log import LogSettings
-from retinue.store.address import Address
-from retinue.testing import ScriptedModel, calls
+from retinue.testing import ScriptedModel, calls, says
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "tester", "messages": QUESTION}
@@ -19,17 +19,18 @@ LONG = TextDelta("word " * 200)
 
 
 @pytest.fixture
-def limited(serving, tmp_path):
+def limited(serving, address, tmp_path):
     """A client of a server whose callers have 200 tokens a day; its model gives these answers."""
 
-    def serve(*script, functions=()):
+    def serve(*script, functions=(), background=32):
         runtime = LoopRuntime(ScriptedModel(*script), functions)
         return serving(
             runtime,
             access=Access(runtime.agents.values(), DATABRICKS),
             limits=Limits(tokens="200/day"),
-            store=Address(file=tmp_path / "state.db"),
+            store=address,
             log=LogSettings(tmp_path / "spool"),
+            capacity=Capacity(background=background),
         ).http
 
     return serve
@@ -91,3 +92,20 @@ def test_a_run_in_the_background_that_is_cancelled_has_used_what_came(limited):
     assert http.post(f"/v1/responses/{name}/cancel", headers=ADA).status_code == 200
     eventually(lambda: refused(http, ADA), 20)
     assert not refused(http, BOB)
+
+
+def test_what_waits_its_turn_in_the_background_is_not_begun_on_a_budget_used_up(limited):
+    http = limited([0.5, *says("long", usage=Usage(150, 60))], background=1)
+    body = {"model": "tester", "input": "hi", "background": True}
+    names = [http.post("/v1/responses", json=body, headers=ADA).json()["id"] for _ in range(3)]
+    other = http.post("/v1/responses", json=body, headers=BOB).json()["id"]
+
+    def status(name, who):
+        return http.get(f"/v1/responses/{name}", headers=who).json()
+
+    eventually(lambda: status(other, BOB)["status"] == "completed", 30)
+    assert status(names[0], ADA)["status"] == "completed"
+    for name in names[1:]:
+        told = status(name, ADA)
+        assert told["status"] == "failed"
+        assert "200 tokens per day" in told["error"]["message"]

@@ -23,7 +23,7 @@ from retinue.serve.wire.errors import ErrorAnswer, RefusedError
 from retinue.serve.wire.frames import DONE
 from retinue.serve.wire.orders import Order
 from retinue.serve.wire.responses import ResponseHead, cancelled
-from retinue.serve.work import News, Work
+from retinue.serve.work import May, News, Work, anybody_may
 from retinue.store.records import Claim, FullError, Response
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Background:
     process that is gone loses it there. A process looks every second while it works on runs or
     somebody asks for one, and for half a minute after that and after its start; then ever more
     rarely, so that a database nobody needs may sleep. `observers` and `metrics` are told of runs
-    that are over.
+    that are over; `may` is asked whether one that waited its turn still may begin.
     """
 
     def __init__(
@@ -82,11 +82,13 @@ class Background:
         *,
         metrics: Metrics | None = None,
         rhythm: Rhythm | None = None,
+        may: May = anybody_may,
     ) -> None:
         self.runtime = runtime
         self.state = state
         self._most = most
         self._observers = observers
+        self._may = may
         self._metrics = metrics or Metrics(lambda: len(self._working))
         self._working: dict[str, asyncio.Task[None]] = {}
         self._news = News()
@@ -176,7 +178,15 @@ class Background:
     def _begin(self, store: "Store", claim: Claim, identity: Identity | None = None) -> None:
         """`identity` is None where only the order tells who asked."""
         ended = self._metrics.run_ended
-        work = Work(self.runtime, self.state, claim, self._news, self._observers, ended=ended)
+        work = Work(
+            self.runtime,
+            self.state,
+            claim,
+            self._news,
+            self._observers,
+            ended=ended,
+            may=self._may,
+        )
         task = asyncio.create_task(work.do(identity))
         self._working[claim.response_id] = task
         self._metrics.run_begun()

@@ -47,7 +47,9 @@ class Keeping:
         self.requests = RequestLog(store, log, runtime.agents) if store and log else None
         self.observers = (meter.charge, *((self.requests.keep,) if self.requests else ()))
         most = options.capacity.background
-        self.background = Background(runtime, self.state, most, self.observers, metrics=metrics)
+        self.background = Background(
+            runtime, self.state, most, self.observers, metrics=metrics, may=meter.still
+        )
         self._sweeper = Sweeper(self.state, self.files, keep_of(runtime.agents.values()))
         self._open = AsyncExitStack()
 

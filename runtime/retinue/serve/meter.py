@@ -50,7 +50,15 @@ class Meter:
 
     async def admit(self, record: RequestRecord) -> None:
         """Count the request. Raises RefusedError (429) where its caller has to wait."""
-        quotas = self._quotas(record)
+        await self._take(record, self._quotas(record))
+
+    async def still(self, record: RequestRecord) -> None:
+        """Raises RefusedError where the caller has used up meanwhile what it may use: for a run
+        that was let in before and had to wait its turn.
+        """
+        await self._take(record, [one for one in self._quotas(record) if one.kind != "rate"])
+
+    async def _take(self, record: RequestRecord, quotas: Sequence[Quota]) -> None:
         if not quotas:
             return
         now = self._clock()

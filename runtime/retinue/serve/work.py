@@ -47,6 +47,14 @@ def _tell_nobody(_record: RequestRecord, _status: str) -> None:
     """Nobody asks."""
 
 
+May = Callable[[RequestRecord], Awaitable[None]]
+"""Raises RefusedError where a run that waited its turn may not begin any more."""
+
+
+async def anybody_may(_record: RequestRecord) -> None:
+    """Nothing is limited."""
+
+
 class News:
     """Who follows a run of this process hears at once of what is new."""
 
@@ -82,6 +90,7 @@ class Work:
         observers: tuple[Observer, ...] = (),
         *,
         ended: Ended = _tell_nobody,
+        may: May = anybody_may,
     ) -> None:
         self._runtime = runtime
         self._state = state
@@ -90,6 +99,7 @@ class Work:
         self._news = news
         self._observers = observers
         self._ended = ended
+        self._may = may
         self._status: str | None = None
         self._frames: list[bytes] = []
         self._first = self._count = 0
@@ -122,6 +132,8 @@ class Work:
         record.observers = self._observers
         self._news.begin(self._id)
         try:
+            if identity is None and self._claim.attempts == 1:
+                await self._may(record)
             if agent and why is None:
                 turn = Turn(self._state, given, head, self._claim.owner, agent.name)
                 asking = Asking(self._runtime, agent, record, order.session, turn, MAX_SECONDS)
