@@ -129,6 +129,13 @@ async def test_a_required_server_that_was_lost_is_missed_as_much(tmp_path):
         with pytest.raises(NotReadyError, match="'once'"):
             await anext(runtime.run("tester", HELLO))
 
+        # A run that began before may call it: who asks whether its tools only read is told no.
+        assert runtime.tools("tester") == ()
+        assert not runtime.only_reads("tester")
+        shutil.copy(SERVER, tmp_path)
+        result = await connection.call("add", {"a": 1, "b": 2})
+        assert result.text == "3"
+
 
 SLEEPER = ToolServer(
     name="sleeper",

@@ -236,6 +236,16 @@ async def test_a_server_that_is_down_is_a_notice() -> None:
         assert "'one' is not available" in result.text
 
 
+async def test_nothing_is_known_of_the_tools_of_a_server_that_is_down() -> None:
+    read = BuiltIn(Tool("read", "", {}, reads=True), _nothing)
+    assert AgentToolbox([], [read]).only_reads
+    assert not AgentToolbox([], [read, BuiltIn(Tool("write", "", {}), _nothing)]).only_reads
+    async with opened(server("one", "exits at start")) as connections:
+        toolbox = AgentToolbox(connections, [read])
+        assert toolbox.tools == (read.tool,)
+        assert not toolbox.only_reads
+
+
 async def test_toolboxes_share_a_connection() -> None:
     async with opened(server("one")) as connections:
         boxes = [AgentToolbox(connections) for _ in range(3)]

@@ -76,5 +76,8 @@ class LoopRuntime:
     def tools(self, _name: str):
         return self.toolbox.tools
 
+    def only_reads(self, _name: str):
+        return all(tool.reads for tool in self.toolbox.tools)
+
     def health(self):
         return {name: {} for name in self.agents}

@@ -39,7 +39,7 @@ from retinue.run.skill_scripts import may_run
 from retinue.run.skills import skill_tools
 from retinue.run.sub_agents import sub_agent_tools, with_sub_agents
 from retinue.run.toolbox import AgentToolbox
-from retinue.run.trace import Request, Trace
+from retinue.run.trace import Request, Trace, told_of
 from retinue.values import JsonValue
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Runtime:
     ) -> AsyncGenerator[Event, None]:
         agent = self._ready[name].agent
         trace = tracing.begin(agent, conversation, caller, request)
-        budget = _told(request, _budget(agent, options))
+        budget = told_of(request, _budget(agent, options))
         asked = RunContext(budget, caller, trace=trace, sessions=self.sessions)
         events = self._run(name, conversation, options, caller, asked)
         async with aclosing(_watched(events, trace)) as watched:
@@ -230,7 +230,7 @@ class Runtime:
                 conversation, agent.model, caller, agent.serving.file_urls
             )
             check_parts(conversation, agent.model)
-        budget = asked.budget if asked else _told(request, _budget(agent, options))
+        budget = asked.budget if asked else told_of(request, _budget(agent, options))
         trace = asked.trace if asked else None
         resumed = asked.resumed if asked else None
         if options.answers and not within:
@@ -335,6 +335,10 @@ class Runtime:
         """What the agent can call now."""
         return self._ready[name].toolbox.tools
 
+    def only_reads(self, name: str) -> bool:
+        """Whether all the agent's tools are known, and none of them changes anything."""
+        return self._ready[name].toolbox.only_reads
+
     def health(self) -> dict[str, JsonValue]:
         """Each agent's tool servers: `{agent: {server: {"state", "problem", "tools": n,
         "latency_seconds", "protocol"}}}`; the time is what getting ready took.
@@ -369,12 +373,6 @@ def _budget(
     if options and options.timeout is not None:
         limits = replace(limits, timeout=options.timeout)
     return Budget(limits, above, partial(dearest, agent.model), partial(cut_off, agent.model))
-
-
-def _told(request: "Request | None", budget: Budget) -> Budget:
-    if request is not None:
-        request.budget = budget
-    return budget
 
 
 def _watched(

@@ -112,6 +112,13 @@ class AgentToolbox:
         return tuple(entry.tool for entry in self._known().values() if entry.callable_now)
 
     @property
+    def only_reads(self) -> bool:
+        """Whether it is known of every tool that it changes nothing. Those of a server that is down
+        may be called all the same, as a call has it tried again.
+        """
+        return not self.missing and all(tool.reads for tool in self.tools)
+
+    @property
     def notices(self) -> tuple[str, ...]:
         return tuple(
             f"The tool server '{server.name}' is not available: {problem}."

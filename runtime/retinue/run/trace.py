@@ -23,6 +23,13 @@ class Request(Protocol):
         """A header's value; the name is in lower case."""
 
 
+def told_of(request: Request | None, budget: Budget) -> Budget:
+    """The budget, which the request knows from here on."""
+    if request is not None:
+        request.budget = budget
+    return budget
+
+
 class Trace(Protocol):
     """The record of one run."""
 

@@ -207,8 +207,7 @@ class Work:
         """
         servers = agent.mcp_servers
         unknown = any(not server.trusted or server.auth == "user" for server in servers)
-        tools = self._runtime.tools(agent.name)
-        return unknown or bool(agent.sub_agents) or not all(tool.reads for tool in tools)
+        return unknown or bool(agent.sub_agents) or not self._runtime.only_reads(agent.name)
 
     def _add(self, frames: bytes, wire: ResponseStream) -> None:
         if frames and self._claim.streamed:
