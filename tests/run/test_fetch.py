@@ -228,7 +228,13 @@ async def test_redirects_come_to_an_end(site):
     assert len(site.asked) == 4
 
 
-@pytest.mark.parametrize("host", ["127.0.0.2", "[::1]", "169.254.169.254"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.2", "[::1]", "169.254.169.254"),
+        *("127.2", "2130706434", "0177.0.0.2", "127.0.0.2.", "①②⑦.2"),
+    ],
+)
 async def test_an_address_inside_is_refused_wherever_it_comes_from(site, host):
     for url in (site.url("/x", host), site.url(f"/moved?to={site.url('/x', host)}")):
         error = await site.refused(url, hosts=("*",))

@@ -38,12 +38,10 @@ def is_public(address: str) -> bool:
 
 
 def is_address(host: str) -> bool:
-    """Whether it is an address and no name."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    """Whether it is an address and no name, or what is taken for one: `127.1` and `2130706433` are
+    connected to without asking a resolver, and are nowhere public.
+    """
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 def allows(hosts: Sequence[str], host: str) -> bool:
