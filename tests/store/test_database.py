@@ -3,10 +3,14 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +18,7 @@ from sqlalchemy import text
 from retinue.errors import StoreDownError, StoreError
 from retinue.store.address import Address
 from retinue.store.database import Database
+from retinue.store.engine import make_file
 
 
 @pytest.fixture
@@ -175,6 +180,23 @@ async def test_a_folder_that_can_not_be_written_is_told(tmp_path):
     with pytest.raises(StoreError, match="can't be written"):
         await database.prepare()
     await database.aclose()
+
+
+def test_whoever_begins_a_file_at_the_same_time_finds_it_ready(tmp_path):
+    """Each switches it to WAL, for which SQLite lets nobody wait."""
+    begin = threading.Barrier(6)
+
+    def use(file):
+        begin.wait()
+        make_file(file)
+        begin.wait()
+        with closing(sqlite3.connect(file, isolation_level=None, timeout=20)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("CREATE TABLE IF NOT EXISTS notes (a)")
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(50):
+            list(pool.map(use, [tmp_path / f"{number}" / "state.db"] * 6))
 
 
 async def test_a_file_that_is_no_database_is_as_one_that_is_away(tmp_path, caplog):

@@ -167,7 +167,7 @@ class Database:
         async with self._opening:
             if not self._ready:
                 if self.address.file:
-                    make_file(self.address.file)
+                    await asyncio.to_thread(make_file, self.address.file)
                 await migrate(self._engine, self.address.schema)
                 self._ready = True
 

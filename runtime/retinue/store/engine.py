@@ -1,5 +1,8 @@
 """An address → SQLAlchemy's engine for it."""
 
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ WRITES = "retinue_writes"
 """The execution option of a transaction that writes."""
 
 _BUSY = 4000
+_AGAIN = 0.02
 _DRIVER = "postgresql+psycopg"
 # Seconds and milliseconds. A dead network is noticed, whatever was being waited for.
 _CONNECT: dict[str, Any] = {
@@ -104,7 +108,10 @@ def _sqlite(file: Path) -> AsyncEngine:
 
 
 def make_file(file: Path) -> None:
-    """A file that only this user reads, in a folder that git leaves alone. Raises StoreError."""
+    """A file that only this user reads, in a folder that git leaves alone. Blocks for a moment.
+
+    Raises StoreError.
+    """
     try:
         if not file.parent.exists():
             file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -112,3 +119,21 @@ def make_file(file: Path) -> None:
         file.touch(mode=0o600)
     except OSError as error:
         raise StoreError(f"the store {file} can't be written: {error.strerror}") from None
+    _log_ahead(file)
+
+
+def _log_ahead(file: Path) -> None:
+    """Have the file in WAL mode before it is used: of connections that switch to that at the same
+    time SQLite lets one, and fails the others at once, whatever `busy_timeout` says.
+    """
+    end = time.monotonic() + _BUSY / 1000
+    while time.monotonic() < end:
+        try:
+            with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            time.sleep(_AGAIN)
+        except sqlite3.DatabaseError:
+            return  # whoever uses it is told
+        else:
+            return
