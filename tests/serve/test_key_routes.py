@@ -161,6 +161,7 @@ ROUTES = {
         ("GET", "/v1/logs"),
         ("GET", "/logs"),
         ("HEAD", "/api/v1/logs"),
+        ("GET", "/metrics"),
         ("GET", "/v1/logs/stats/users"),
         ("GET", "/v1/logs/sessions/a%0Ab"),
     ],

@@ -5,12 +5,12 @@ import re
 from retinue.store.api_key import ADMIN, CHAT, LOGS
 
 _PREFIX = r"(?:/api/v1|/v1)?"
-_LOGS = re.compile(rf"{_PREFIX}/logs(?:/.*)?", re.DOTALL)
+_LOGS = re.compile(rf"{_PREFIX}/logs(?:/.*)?|/metrics", re.DOTALL)
 _ADMIN = re.compile(rf"{_PREFIX}/admin(?:/.*)?|/restart|/kill", re.DOTALL)
 # What any key may ask: which agents there are, and how the server is.
 _ANY = re.compile(
     rf"{_PREFIX}/(?:models|agents)(?:/.*)?|{_PREFIX}/(?:health(?:/.*)?|healthcheck|prompts)"
-    r"|/|/status|/metrics|/agent/info|/docs(?:/.*)?|/openapi\.json",
+    r"|/|/status|/agent/info|/docs(?:/.*)?|/openapi\.json",
     re.DOTALL,
 )
 
