@@ -57,7 +57,11 @@ def plans(project: Project) -> Iterator[AppPlan]:
         yield plan(deployable(each), scan.of(sources))
 
 
-def planned(folder: Path, text: str = "", model: str = "openai/x") -> AppPlan:
+OPEN = "{name: openai/x, api_base: https://models.example.com/v1}"
+"""A model that needs no key."""
+
+
+def planned(folder: Path, text: str = "", model: str = OPEN) -> AppPlan:
     """The plan of an agent, named `it`, with `text` in its file."""
     project = project_in(folder, it=f"model: {model}\ninstructions: Hi.\n{text}")
     return next(app for app in plans(project) if app.agent == "it")

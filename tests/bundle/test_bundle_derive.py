@@ -25,6 +25,16 @@ def test_a_model_elsewhere_or_with_a_key_needs_no_endpoint(tmp_path, model):
     assert app.scopes == ()
 
 
+def test_a_model_elsewhere_is_told_of_that_would_find_no_key_in_an_app(tmp_path):
+    told = planned(tmp_path, model="{name: anthropic/a, fallbacks: [groq/b, databricks/c]}").notes
+    assert [note.partition(":")[0] for note in told] == [
+        "a key for anthropic/a",
+        "a key for groq/b",
+    ]
+    keyed = '{name: anthropic/a, api_key: "${secret.keys/anthropic}"}'
+    assert planned(tmp_path, model=keyed).notes == ()
+
+
 def test_a_model_asked_as_the_caller_needs_a_scope_and_no_permission(tmp_path):
     app = planned(tmp_path, model="{name: databricks/x, auth: user}")
     assert (app.resources, app.scopes) == ((), ("model-serving",))

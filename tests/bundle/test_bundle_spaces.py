@@ -24,7 +24,7 @@ SPACES = Path(__file__).parent / "spaces"
 NO_TARGETS = Targets(())
 SHOP = FLEET / "samples/shop"
 AGENT = """
-model: openai/x
+model: {name: openai/x, api_base: https://models.example.com/v1}
 instructions: Hi.
 mcp_servers:
   it:

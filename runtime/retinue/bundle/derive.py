@@ -126,7 +126,7 @@ class _Derivation:
         self.branch = ""
 
     def agent(self, agent: Agent) -> None:
-        for deployment in _deployments(agent.model):
+        for deployment in deployments(agent.model):
             self._model(deployment)
         for server in agent.mcp_servers:
             if isinstance(server.transport, Databricks):
@@ -378,10 +378,11 @@ def _identity(kind: str, given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     return (kind, *(f"{key}={value}" for key, value in given if key not in own), *sorted(rights))
 
 
-def _deployments(route: Route) -> Iterator[Deployment]:
+def deployments(route: Route) -> Iterator[Deployment]:
+    """The route's own and those of its fallbacks."""
     yield from route.deployments
     for fallback in route.fallbacks:
-        yield from _deployments(fallback)
+        yield from deployments(fallback)
 
 
 def _names_one(target: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from retinue.agent import STORE_ENDPOINT, Agent
 from retinue.bundle.agents import BundledAgent
-from retinue.bundle.derive import Needs, derive
+from retinue.bundle.derive import Needs, deployments, derive
 from retinue.bundle.names import DIGEST_PREFIX, secret_variable
 from retinue.bundle.references import References
 from retinue.bundle.spaces import OwnSpace
@@ -107,7 +107,7 @@ def plan(bundled: BundledAgent, references: References) -> AppPlan:
         ),
         budget_policy=app.budget_policy,
         telemetry=app.telemetry,
-        notes=needs.notes,
+        notes=(*needs.notes, *_unprovided(bundled)),
         experiment=needs.experiment,
         store=needs.store,
         spaces=tuple(space for space, _ in needs.spaces),
@@ -168,6 +168,17 @@ def _keyless(agent: Agent) -> list[str]:
         return []
     needed = "add `keys: ${secret.scope/key}`, or a `store` in retinue.yaml for `retinue keys`"
     return [f"`auth: {{mode: api_key}}` needs keys: {needed}"]
+
+
+def _unprovided(bundled: BundledAgent) -> list[str]:
+    """Of models elsewhere, which take their keys from variables that an app doesn't have."""
+    found = (one for agent in bundled.all for one in deployments(agent.model))
+    keyless = (d for d in found if d.provider != "databricks" and not (d.api_key or d.api_base))
+    return [
+        f"a key for {model}: an app has none of this machine's variables, so add "
+        "`api_key: ${secret.scope/key}` to the model"
+        for model in dict.fromkeys(bundled.written.text(d.model) for d in keyless)
+    ]
 
 
 def _unfit(references: References) -> list[str]:

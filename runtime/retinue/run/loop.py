@@ -91,9 +91,7 @@ async def run(
     yield progress.finished()
 
 
-def _broke_off(
-    budget: Budget, sent: Sequence[Message], turn: Turn, error: BaseException
-) -> None:
+def _broke_off(budget: Budget, sent: Sequence[Message], turn: Turn, error: BaseException) -> None:
     """Whoever hangs up before the end has had an answer, too."""
     if turn.finish is not None:
         budget.spend(turn.finish.usage)
