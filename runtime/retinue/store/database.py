@@ -116,15 +116,15 @@ class Database:
             found = task.result()
         except _DOWN as error:
             raise self._lost(type(error).__name__) from None
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT:
+                raise
+            raise StoreError(_FOREIGN) from None
         except DatabaseError as error:
             if type(error) is not DatabaseError:
                 raise
             # SQLite's word for a file that isn't its own, or is broken.
             raise self._lost(str(error.orig)) from None
-        except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) not in _NO_RIGHT:
-                raise
-            raise StoreError(_FOREIGN) from None
         self._breaker.succeeded()
         return found
 
