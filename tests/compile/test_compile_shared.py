@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compile_projects import compiled as compiled_folder
 
-from retinue.agent import Agent, Auth, CallerLimits, Http, Keep, Lakebase, Log, Stdio, Store
+from retinue.agent import Agent, Auth, CallerLimits, Http, Stdio
 from retinue.compile.document import read_document
 from retinue.compile.merge import merged
 from retinue.compile.report import Report
 from retinue.compile.tree import Node
 from retinue.errors import NotSupportedError
 from retinue.run.runtime import Runtime
+from retinue.storage import Keep, Lakebase, Log, Store
 from retinue.values import Ref, Template
 
 

@@ -6,11 +6,12 @@ import httpx
 import pytest
 from serving import QUESTION, LoopRuntime, eventually
 
-from retinue.agent import Auth, Log, Store
+from retinue.agent import Auth
 from retinue.errors import ModelError
 from retinue.run.events import Usage
 from retinue.serve.admission import Access
 from retinue.serve.request_log import LogSettings, log_settings
+from retinue.storage import Log, Store
 from retinue.store.address import Address
 from retinue.testing import ScriptedModel, agent, calls, says
 

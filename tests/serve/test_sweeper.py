@@ -8,11 +8,11 @@ import pytest
 from serving import LoopRuntime, eventually, running
 from sqlalchemy import update
 
-from retinue.agent import Keep
-from retinue.agent import Store as StoreKeys
 from retinue.serve.files_kept import KeptFiles
 from retinue.serve.state import State
 from retinue.serve.sweeper import Sweeper, keep_of
+from retinue.storage import Keep
+from retinue.storage import Store as StoreKeys
 from retinue.store.chores import chores
 from retinue.store.conversations import conversations
 from retinue.store.files import files

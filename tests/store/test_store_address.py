@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from retinue.agent import Lakebase, Store
 from retinue.errors import MissingReferenceError, StoreError
 from retinue.run.references import environment, resolved
+from retinue.storage import Lakebase, Store
 from retinue.store.address import Address, Lake, store_address
 from retinue.values import Ref, Template
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from retinue.agent import Keep
+from retinue.storage import Keep
 from retinue.store import sweep
 from retinue.store.answered import answered
 from retinue.store.conversations import conversations, items, turns

@@ -16,7 +16,6 @@ from retinue.agent import (
     DatabricksKind,
     LocalSpace,
     RemoteAgent,
-    Store,
     ToolServer,
 )
 from retinue.bundle.agents import BundledAgent
@@ -26,6 +25,7 @@ from retinue.bundle.spaces import OwnSpace
 from retinue.bundle.written import Written
 from retinue.databricks_app import AppResource
 from retinue.route import Deployment, Route
+from retinue.storage import Store
 from retinue.values import Template, Text
 
 EXPERIMENT = "retinue_traces"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from retinue.agent import STORE_ENDPOINT, Agent
+from retinue.agent import Agent
 from retinue.bundle.agents import BundledAgent
 from retinue.bundle.derive import Needs, deployments, derive
 from retinue.bundle.names import DIGEST_PREFIX, secret_variable
@@ -11,6 +11,7 @@ from retinue.bundle.references import References
 from retinue.bundle.spaces import OwnSpace
 from retinue.databricks_app import AppResource, Permission, Telemetry
 from retinue.errors import RetinueError
+from retinue.storage import STORE_ENDPOINT
 
 MAX_RESOURCES = 20
 """Resources that one app may have, by the platform's limit."""

@@ -8,12 +8,12 @@ Databricks CLI, which warns of it for some kinds (`bundle/apps/validate.go`).
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from retinue.agent import STORE_DATABASE
 from retinue.bundle.app_file import MARKER, yaml_text
 from retinue.bundle.derive import DATABASE, EXPERIMENT, STORE, STORE_BRANCH
 from retinue.bundle.plan import AppPlan
 from retinue.bundle.spaces import OwnSpace
 from retinue.bundle.targets import Targets
+from retinue.storage import STORE_DATABASE
 
 BODY = ".geniespace.json"
 """How the names of files end that hold a Genie space's body; the one beside it has the mark."""

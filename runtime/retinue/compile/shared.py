@@ -5,18 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from retinue.agent import (
-    STORE_DATABASE,
-    STORE_ENDPOINT,
-    Auth,
-    CallerLimits,
-    Keep,
-    Lakebase,
-    Log,
-    Observability,
-    Store,
-    Variable,
-)
+from retinue.agent import Auth, CallerLimits, Observability, Variable
 from retinue.compile.access_spec import (
     AuthSpec,
     LakebaseSpec,
@@ -44,6 +33,7 @@ from retinue.diagnostics import Location
 from retinue.project import PROJECT_FILE
 from retinue.quotas import KINDS, QuotaError, quota
 from retinue.route import Deployment, Route
+from retinue.storage import STORE_DATABASE, STORE_ENDPOINT, Keep, Lakebase, Log, Store
 from retinue.values import Ref, Template, Text
 
 _MISNAMED = "retinue.yml"

@@ -21,11 +21,12 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from retinue.agent import Agent, Log
+from retinue.agent import Agent
 from retinue.errors import RetinueError, StoreDownError, StoreError
 from retinue.run.tracing import content
 from retinue.serve.access import HUNG_UP, RequestRecord
 from retinue.serve.log import Secrets
+from retinue.storage import Log
 from retinue.store.address import Address
 from retinue.store.log_query import new_id
 from retinue.store.spool import MOST, Spool

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from retinue.agent import Agent, Keep
+from retinue.agent import Agent
 from retinue.errors import RetinueError
 from retinue.serve.files_kept import KeptFiles
 from retinue.serve.state import State
+from retinue.storage import Keep
 
 log = logging.getLogger("retinue.serve")
 

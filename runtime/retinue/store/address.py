@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from retinue.agent import Store
 from retinue.errors import ConfigurationError, StoreError
+from retinue.storage import Store
 from retinue.values import Text
 
 OFF = "off"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from functools import partial
 
-from retinue.agent import Keep
+from retinue.storage import Keep
 from retinue.store import answered, chores, conversations, log, notes, responses
 from retinue.store.database import Database, Work
 
