@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON ?=
 PORT ?= 8000
 # Most of the suite waits for processes: more testers than cores.
-TESTERS ?= 4
+TESTERS ?= 5
 AGENT ?= genie-analyst
 Q ?= Which three franchises sold most in May 2024?
 # As a variable of the shell's, so that nothing in a question is taken for a command.
