@@ -211,14 +211,14 @@ def command(
         serve(app, listener, workers=workers, on_ready=ready, log_format=style)
         return
     control = Control(House(capacity))
-    served["model"] = model and compilation.routes.get(model, model)
+    chosen = {**served, "model": model and compilation.routes.get(model, model)}
     how: dict[str, Any] = {"options": options, "control": control}
     generations = Generations(
         app_of(
             compiled,
             store=address,
             log=log_settings(compiled, opened.root),
-            **served,
+            **chosen,
             **how,
         )
     )
