@@ -1,7 +1,6 @@
 """A caller's connection → the end of what runs for it, when it is lost."""
 
 import asyncio
-from types import TracebackType
 from typing import Self
 
 from starlette.types import Receive, Scope
@@ -58,12 +57,7 @@ class HangUp:
             self._watch = asyncio.create_task(self._wait())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._line:
             self._line.forget(self)
         if self._watch:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from retinue.serve.counters import Counters, CountersAt
@@ -82,12 +81,7 @@ class SharedCounts:
             self._task = asyncio.create_task(self._run())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """What was spent and not yet told goes along now, if that goes in a second."""
         if self._task is None:
             return

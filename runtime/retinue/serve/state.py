@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from retinue.errors import RequestError, StoreDownError, StoreError
@@ -37,12 +36,7 @@ class State:
             self._opening = asyncio.create_task(_opened(self.address))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._opening:
             with suppress(StoreError):
                 await (await self._opening).aclose()

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 
 from retinue.agent import Agent
@@ -42,12 +41,7 @@ class Sweeper:
             self._sweeping = asyncio.create_task(self._run())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._sweeping:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
